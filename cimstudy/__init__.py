@@ -1,0 +1,1 @@
+"""cimstudy: what happens to a transformer when its matrix products run inside memory."""

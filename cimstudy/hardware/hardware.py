@@ -1,0 +1,34 @@
+"""Hardware: device + crossbar + architecture, the thing under study."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from cimstudy.errors import InputError
+from cimstudy.hardware.architecture import Architecture
+from cimstudy.hardware.crossbar import Crossbar
+from cimstudy.hardware.device import Device
+from cimstudy.hardware.part import Part
+from cimstudy.hardware.presets import load_preset
+
+
+def named(kind: type[Part]) -> BeforeValidator:
+    """Accept a preset's name in place of a part of this kind."""
+
+    def resolve(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        part = load_preset(value).build()
+        if not isinstance(part, kind):
+            raise InputError(f"preset {value!r} is a {type(part).__name__}, here a {kind.__name__} is needed")
+        return part
+
+    return BeforeValidator(resolve)
+
+
+class Hardware(Part):
+    """What is under study. Any part may be given by the name of a preset."""
+
+    device: Annotated[Device, named(Device)] = Device()
+    crossbar: Annotated[Crossbar, named(Crossbar)] = Crossbar()
+    architecture: Annotated[Architecture, named(Architecture)] = Architecture()
