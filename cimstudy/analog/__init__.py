@@ -1,0 +1,7 @@
+"""What arrays do to numbers: random streams, mapping, device statistics, converters, the product."""
+
+from cimstudy.analog.mapping import row_tiles
+from cimstudy.analog.matrix import MappedMatrix, ProgrammedMatrix, map_matrix, program_matrix
+from cimstudy.analog.random import Key, normals
+
+__all__ = ["Key", "MappedMatrix", "ProgrammedMatrix", "map_matrix", "normals", "program_matrix", "row_tiles"]

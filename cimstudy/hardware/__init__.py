@@ -2,12 +2,13 @@
 
 from cimstudy.hardware.architecture import Architecture
 from cimstudy.hardware.crossbar import Adc, Crossbar, Dac, Differential
-from cimstudy.hardware.device import Device, Law, NormalOfRange, NormalOfTarget, PolynomialOfTarget
+from cimstudy.hardware.device import MAX_COEFFICIENTS, Device, Law, NormalOfRange, NormalOfTarget, PolynomialOfTarget
 from cimstudy.hardware.hardware import Hardware
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.presets import Preset, Source, load_preset, preset, presets
 
 __all__ = [
+    "MAX_COEFFICIENTS",
     "Adc",
     "Architecture",
     "Crossbar",

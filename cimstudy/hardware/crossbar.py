@@ -30,9 +30,8 @@ class Differential(Part):
         if self.slice_bits is not None and self.bits is None:
             raise ValueError(f"slice_bits={self.slice_bits} needs bits, but bits is None (weights are not rounded)")
         if self.slice_bits is not None and self.bits is not None and self.slice_bits > self.bits - 1:
-            raise ValueError(
-                f"slice_bits={self.slice_bits} is more than the {self.bits - 1} magnitude bits of a {self.bits}-bit weight"
-            )
+            held = f"the {self.bits - 1} magnitude bits of a {self.bits}-bit weight"
+            raise ValueError(f"slice_bits={self.slice_bits} is more than {held}")
         return self
 
     @property
@@ -56,7 +55,9 @@ class Dac(Part):
     """
 
     bits: Annotated[int, Field(ge=2, le=16)] = Field(default=8, description="with the sign")
-    serial_bits: Bits | None = Field(default=None, description="bits per pulse; None: one multi-level pulse; 1: bit-serial")
+    serial_bits: Bits | None = Field(
+        default=None, description="bits per pulse; None: one multi-level pulse; 1: bit-serial"
+    )
     range: Literal["per_token", "calibrated"] | Annotated[float, Field(gt=0)] = "per_token"
     percentile: Percentile = Field(default=99.9, description="of input magnitudes, for range='calibrated'")
 
@@ -70,7 +71,8 @@ class Adc(Part):
     """Output converter: one conversion per column, row tile, slice and input pulse; 2**bits - 1 levels around zero.
 
     `range="full"` covers every current the array can produce; `"calibrated"` clips at a percentile of the current
-    magnitudes of a calibration batch, one range per slice; numbers (one, or one per slice) are magnitudes in cell units.
+    magnitudes of a calibration batch, one range per slice; numbers (one, or one per slice) are magnitudes in cell
+    units.
     """
 
     bits: Annotated[int, Field(ge=2, le=16)] = 8
@@ -94,5 +96,7 @@ class Crossbar(Part):
     def _ranges(self) -> Self:
         explicit = self.adc.range if self.adc else ()
         if isinstance(explicit, tuple) and explicit and len(explicit) != self.weights.slices:
-            raise ValueError(f"adc.range has {len(explicit)} values, allowed: one number or {self.weights.slices}, a slice each")
+            raise ValueError(
+                f"adc.range has {len(explicit)} values, allowed: one number or {self.weights.slices}, a slice each"
+            )
         return self

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from cimstudy.hardware.part import Part
 
+MAX_COEFFICIENTS = 6  # of a polynomial law: up to the fifth power
+
 Fraction = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -34,7 +36,7 @@ class PolynomialOfTarget(Part):
     """
 
     kind: Literal["polynomial_of_target"] = "polynomial_of_target"
-    coefficients: Annotated[tuple[float, ...], Field(min_length=1)] = Field(
+    coefficients: Annotated[tuple[float, ...], Field(min_length=1, max_length=MAX_COEFFICIENTS)] = Field(
         description="of sigma / g_max in powers of g / g_max"
     )
     scale: Fraction = Field(default=1.0, description="multiplies sigma: 1 is the published law")

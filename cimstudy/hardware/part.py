@@ -1,12 +1,15 @@
 """What every description has in common: frozen, keyword-only, checked once, and addressable by dotted paths."""
 
 import re
+from collections.abc import Sequence
 from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin
+from typing import Any, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cimstudy.errors import InputError
+
+P = TypeVar("P", bound="Part")
 
 
 class Part(BaseModel):
@@ -25,22 +28,14 @@ class Part(BaseModel):
 
         Raises InputError, naming the valid paths or the allowed values.
         """
-        self.at(path.rpartition(".")[0] or path)  # its message names the step that fails
         try:
-            return self._with(path.split("."), value)
+            return with_value(self, path.split("."), value)
         except UnknownPathError as error:
             raise InputError(f"{path}: {error}") from None
         except InputError as error:
             leaf = path.rpartition(".")[2]
-            reason = re.sub(r" \(given .*\)$", "", str(error)).removeprefix(f"{leaf}: ")
+            reason = re.sub(rf"(?<!\w){re.escape(leaf)}: | \(given [^()]*\)", "", str(error))
             raise InputError(f"{path} = {short(value)}: {reason}") from None
-
-    def _with(self, steps: list[str], value: Any) -> Self:
-        name, *rest = steps
-        if rest:
-            value = self._inner(name)._with(rest, value)
-        self._check_field(name)
-        return type(self)(**{field: getattr(self, field) for field in type(self).model_fields} | {name: value})
 
     def at(self, path: str) -> Any:
         """The value at the dotted `path`. Raises InputError if there is none."""
@@ -48,8 +43,8 @@ class Part(BaseModel):
         part: Part = self
         try:
             for name in outer:
-                part = part._inner(name)
-            part._check_field(last)
+                part = inner_part(part, name)
+            check_field(part, last)
         except UnknownPathError as error:
             raise InputError(f"{path}: {error}") from None
         return getattr(part, last)
@@ -64,25 +59,37 @@ class Part(BaseModel):
                 found += [f"{name}.{inner}" for inner in value.paths()]
         return found
 
-    def _check_field(self, name: str) -> None:
-        fields = type(self).model_fields
-        if name not in fields:
-            raise UnknownPathError(f"{name!r} is unknown; {type(self).__name__} has: {', '.join(fields)}")
-
-    def _inner(self, name: str) -> "Part":
-        """The part in field `name`; UnknownPathError if that field holds none."""
-        self._check_field(name)
-        value = getattr(self, name)
-        if isinstance(value, Part):
-            return value
-        kinds = part_kinds(type(self).model_fields[name].annotation)
-        if value is None and kinds:
-            raise UnknownPathError(f"{name} is None here and has no fields; first give it a {' or '.join(kinds)}")
-        raise UnknownPathError(f"{name} is {short(value)}, which has no fields")
-
 
 class UnknownPathError(InputError):
     """A dotted path that leads nowhere."""
+
+
+def with_value(part: P, steps: Sequence[str], value: Any) -> P:
+    """`part` with another value at the end of `steps`, validated from the inside out."""
+    name, *rest = steps
+    if rest:
+        value = with_value(inner_part(part, name), rest, value)
+    check_field(part, name)
+    return type(part)(**{field: getattr(part, field) for field in type(part).model_fields} | {name: value})
+
+
+def check_field(part: Part, name: str) -> None:
+    """Raise UnknownPathError unless `part` has a field `name`."""
+    fields = type(part).model_fields
+    if name not in fields:
+        raise UnknownPathError(f"{name!r} is unknown; {type(part).__name__} has: {', '.join(fields)}")
+
+
+def inner_part(part: Part, name: str) -> Part:
+    """The part in field `name`. Raises UnknownPathError if that field holds none."""
+    check_field(part, name)
+    value = getattr(part, name)
+    if isinstance(value, Part):
+        return value
+    kinds = part_kinds(type(part).model_fields[name].annotation)
+    if value is None and kinds:
+        raise UnknownPathError(f"{name} is None here and has no fields; first give it a {' or '.join(kinds)}")
+    raise UnknownPathError(f"{name} is {short(value)}, which has no fields")
 
 
 def part_kinds(annotation: Any) -> list[str]:

@@ -62,8 +62,9 @@ def read_preset(text: str) -> Preset:
     """A preset from the text of its TOML file."""
     table = tomllib.loads(text)
     sources = {name: Source(**entry) for name, entry in table.get("sources", {}).items()}
-    values = {key: value for key, value in table["values"].items()}
-    return Preset(name=table["name"], kind=table["kind"], summary=table["summary"], values=values, sources=sources)
+    return Preset(
+        name=table["name"], kind=table["kind"], summary=table["summary"], values=table["values"], sources=sources
+    )
 
 
 def load_preset(name: str) -> Preset:

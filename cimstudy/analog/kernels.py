@@ -1,0 +1,199 @@
+"""The fused loops of the hot path: writing cells, input converters, output converters. Numba, one thread each.
+
+Every function fills arrays that the caller owns. Conductances are fractions of g_max, currents are in cell units.
+Rounding is half to even, by adding and subtracting a number whose last bit is 1; fast-math flags must not include
+reassociation, which would cancel the two.
+"""
+
+import numba
+import numpy as np
+
+from cimstudy.analog.random import BATCH, BLOCK, FASTMATH, draw_blocks
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def sigma_at(c, r):
+    """Polynomial law with coefficients `c` (6,) at the conductance `r`, not below 0."""
+    sigma = c[0] + r * (c[1] + r * (c[2] + r * (c[3] + r * (c[4] + r * c[5]))))
+    return max(sigma, r - r)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def digit_fractions(levels, shift, steps, fractions):
+    """One slice of rounded weights: its signed digit over the largest digit, in [-1, 1].
+
+    levels : (n,) int16.  shift : bits below the slice.  steps : largest digit.  fractions : (n,), filled.
+    """
+    scale = fractions.dtype.type(1.0) / fractions.dtype.type(steps)
+    for j in range(len(levels)):
+        level = np.int32(levels[j])
+        digit = (abs(level) >> np.int32(shift)) & np.int32(steps)
+        fractions[j] = scale * fractions.dtype.type(digit if level >= 0 else -digit)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def write_pairs(fractions, g_min, sigma, z_plus, z_minus, plus, minus):
+    """Conductances of pairs of cells as written: target plus error, not below 0.
+
+    fractions : (n,) in [-1, 1].  sigma : (6,), law of the error.  z_plus, z_minus : (n,) standard normals.
+    plus, minus : (n,), filled.
+    """
+    zero = plus.dtype.type(0)
+    span = plus.dtype.type(1) - g_min
+    for j in range(len(fractions)):
+        high = g_min + span * max(fractions[j], zero)
+        low = g_min + span * max(-fractions[j], zero)
+        plus[j] = max(high + sigma_at(sigma, high) * z_plus[j], zero)
+        minus[j] = max(low + sigma_at(sigma, low) * z_minus[j], zero)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_differences(plus, minus, weight, sums):
+    """Add `weight` times plus minus minus, (n,), to `sums`, (n,)."""
+    for j in range(len(plus)):
+        sums[j] += weight * (plus[j] - minus[j])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_variances(plus, minus, weight, law, sums):
+    """Add `weight` times the read-noise variance of both cells, (n,), to `sums`, (n,). law : (6,)."""
+    for j in range(len(plus)):
+        sigma_plus, sigma_minus = sigma_at(law, plus[j]), sigma_at(law, minus[j])
+        sums[j] += weight * (sigma_plus * sigma_plus + sigma_minus * sigma_minus)
+
+
+@numba.njit(cache=True, nogil=True)
+def program_slice(levels, shift, steps, g_min, law, write, key, plane, weight, out, read, variance):
+    """Write the pairs of one slice and add their differences (and read-noise variances) to `out` (and `variance`).
+
+    levels : (n_in, n_out), int16, or fractions if weights are not rounded (then steps is 0).
+    law, read : (6,), laws of write error and read noise.  write : whether there are errors to draw.
+    key : (2,) uint32; the plus cells are plane 2 * plane, the minus cells 2 * plane + 1.
+    out : (n_in, n_out), added to with `weight`.  variance : the same with weight**2, or (0, 0).
+    """
+    n_in, n_out = levels.shape
+    across = (n_out + BLOCK - 1) // BLOCK
+    places = np.zeros((BATCH, 2), np.int64)
+    words = np.empty(BATCH * BLOCK, np.uint32)
+    tails, logs = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
+    z_plus, z_minus = np.zeros(BATCH * BLOCK, np.float32), np.zeros(BATCH * BLOCK, np.float32)
+    fractions, plus, minus = np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype)
+    for start in range(0, n_in * across, BATCH):
+        count = min(BATCH, n_in * across - start)
+        for block in range(count):
+            places[block, 0] = (start + block) // across
+            places[block, 1] = (start + block) % across
+        if write:
+            draw_blocks(key, np.uint32(2 * plane), places, z_plus, words, tails, logs)
+            draw_blocks(key, np.uint32(2 * plane + 1), places, z_minus, words, tails, logs)
+        for block in range(count):
+            i, first = places[block, 0], places[block, 1] * BLOCK
+            n = min(BLOCK, n_out - first)
+            z = slice(block * BLOCK, block * BLOCK + n)
+            if steps:
+                digit_fractions(levels[i, first : first + n], shift, steps, fractions[:n])
+            else:
+                fractions[:n] = levels[i, first : first + n]
+            write_pairs(fractions[:n], g_min, law, z_plus[z], z_minus[z], plus[:n], minus[:n])
+            add_differences(plus[:n], minus[:n], weight, out[i, first : first + n])
+            if variance.size:
+                add_variances(plus[:n], minus[:n], weight * weight, read, variance[i, first : first + n])
+
+
+@numba.njit(cache=True, nogil=True)
+def convert_inputs(x, full_scale, top, levels, scales):
+    """Round inputs to signed levels. False if any input is not finite.
+
+    x : (batch, n_in).  full_scale : the input that drives a row fully, 0 for each vector's largest magnitude.
+    top : largest level, 0 to keep fractions.  levels : (batch, n_in), filled with level or fraction.
+    scales : (batch,), filled with input per level.
+    """
+    one, zero = levels.dtype.type(1), levels.dtype.type(0)
+    finite = True
+    for i in range(x.shape[0]):
+        largest = zero
+        for j in range(x.shape[1]):
+            largest = max(largest, abs(x[i, j]))
+            finite &= np.isfinite(x[i, j])
+        full = full_scale if full_scale > zero else (largest if largest > zero else one)
+        steps = levels.dtype.type(top) if top else one
+        gain = steps / full
+        for j in range(x.shape[1]):
+            value = min(max(x[i, j] * gain, -steps), steps)
+            levels[i, j] = np.rint(value) if top else value
+        scales[i] = full / steps
+    return finite
+
+
+@numba.njit(cache=True, nogil=True)
+def serial_digits(levels, bits, digits):
+    """Signed digits of input levels, least significant first.
+
+    levels : (batch, n_in), whole numbers.  bits : of one digit.  digits : (cycles, batch, n_in), filled.
+    """
+    mask = np.int32((1 << bits) - 1)
+    for cycle in range(digits.shape[0]):
+        shift = np.int32(cycle * bits)
+        for i in range(levels.shape[0]):
+            for j in range(levels.shape[1]):
+                level = np.int32(levels[i, j])
+                digit = (abs(level) >> shift) & mask
+                digits[cycle, i, j] = digit if level >= 0 else -digit
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def convert_and_add(currents, gain, top, magic, weights, sums):
+    """Output converter and shift-add: scale to codes, clip, round, weigh, add.
+
+    currents : (cycles, batch, n).  gain : codes per unit of current.  top : largest code.
+    magic : 1.5 * 2**(mantissa bits).  weights : (cycles,), value of a code.  sums : (batch, n), added to.
+    """
+    cycles, batch, n = currents.shape
+    for cycle in range(cycles):
+        weight = weights[cycle]
+        for i in range(batch):
+            row, out = currents[cycle, i], sums[i]
+            for j in range(n):
+                code = min(max(row[j] * gain, -top), top)
+                out[j] += weight * ((code + magic) - magic)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def scale_and_add(variances, z, sums):
+    """Add sqrt(variance) * z to `sums`, (n,); `variances` (n,) or (1,)."""
+    if len(variances) == 1:
+        sigma = np.sqrt(variances[0])
+        for j in range(len(z)):
+            sums[j] += sigma * z[j]
+    else:
+        for j in range(len(z)):
+            sums[j] += np.sqrt(variances[j]) * z[j]
+
+
+@numba.njit(cache=True, nogil=True)
+def add_noise(currents, variances, key, plane, first_vector, first_column):
+    """Add read noise, drawn once per converter input with the exact variance of its column.
+
+    currents : (cycles, batch, n), changed.  variances : (cycles, batch, n) or (cycles, batch, 1).
+    key : (2,) uint32; cycle c is plane + c, and a draw's row is its vector's number: first_vector + i.
+    first_column : of the whole matrix, a multiple of BLOCK.
+    """
+    cycles, batch, n = currents.shape
+    across = (n + BLOCK - 1) // BLOCK
+    single = variances.shape[2] == 1
+    places = np.zeros((BATCH, 2), np.int64)
+    words = np.empty(BATCH * BLOCK, np.uint32)
+    z, tails = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
+    logs = np.empty(BATCH * BLOCK, np.float32)
+    for cycle in range(cycles):
+        for start in range(0, batch * across, BATCH):
+            count = min(BATCH, batch * across - start)
+            for block in range(count):
+                places[block, 0] = first_vector + (start + block) // across
+                places[block, 1] = first_column // BLOCK + (start + block) % across
+            draw_blocks(key, np.uint32(plane + cycle), places, z, words, tails, logs)
+            for block in range(count):
+                i, first = (start + block) // across, (start + block) % across * BLOCK
+                last = min(n, first + BLOCK)
+                spread = variances[cycle, i, 0:1] if single else variances[cycle, i, first:last]
+                scale_and_add(spread, z[block * BLOCK : block * BLOCK + last - first], currents[cycle, i, first:last])

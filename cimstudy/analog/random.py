@@ -1,0 +1,191 @@
+"""Random streams keyed by what a draw is: counter-based Philox4x32-10 and normal draws made from it.
+
+A `Key` names a stream: seed and trial, then the names of what is drawn (matrix, purpose). Within a stream a draw has a
+place (plane, row, column), so any part of a matrix can be drawn alone, in any order, with the same numbers.
+Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The normal is the inverse error function
+of Giles, "Approximating the erfinv function", GPU Computing Gems (2012), in single precision.
+
+Columns are drawn in blocks of 64: 16 counters of 4 words each, so that a block is a few vector instructions.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Self
+
+import numba
+import numpy as np
+
+from cimstudy.errors import InputError
+
+LANES = 16  # counters in a block
+BLOCK = 4 * LANES  # columns that one block of counters serves
+BATCH = 16  # blocks that are drawn at a time: their words stay in the first-level cache
+
+# Contraction to fused multiply-adds is wanted; reassociation is not: it would remove the rounding of `log_of`.
+FASTMATH = {"nnan", "ninf", "nsz", "contract"}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A stream of draws: two 32-bit words. `Key.root(seed, trial).of("layers.0.attention.q", "programming")`."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def root(cls, seed: int, trial: int = 0) -> Self:
+        """The key of one chip: `seed` and `trial` from 0 to 2**32 - 1."""
+        for name, value in (("seed", seed), ("trial", trial)):
+            if not 0 <= value < 2**32:
+                raise InputError(f"{name} = {value}: allowed are 0 to {2**32 - 1}")
+        return cls(seed, trial)
+
+    def of(self, *names: str) -> Self:
+        """The key of a named part of this stream; different names give unrelated streams."""
+        key = self
+        for name in names:
+            digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+            counter = np.frombuffer(digest, "<u4").astype(np.uint32)
+            words = philox(np.uint32(key.low), np.uint32(key.high), counter)
+            key = type(self)(int(words[0]), int(words[1]))
+        return key
+
+    @property
+    def words(self) -> np.ndarray:
+        """The key as (2,) uint32, for kernels."""
+        return np.array([self.low, self.high], dtype=np.uint32)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def philox_rounds(key0, key1, x0, x1, x2, x3):
+    """Ten rounds of Philox4x32 on one counter; all arguments uint32."""
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * np.uint64(x0)
+        product1 = np.uint64(0xCD9E8D57) * np.uint64(x2)
+        x0 = np.uint32(product1 >> np.uint64(32)) ^ x1 ^ key0
+        x1 = np.uint32(product1)
+        x2 = np.uint32(product0 >> np.uint64(32)) ^ x3 ^ key1
+        x3 = np.uint32(product0)
+        key0 = np.uint32(key0 + np.uint32(0x9E3779B9))
+        key1 = np.uint32(key1 + np.uint32(0xBB67AE85))
+    return x0, x1, x2, x3
+
+
+@numba.njit(cache=True, nogil=True)
+def philox(key0, key1, counter):
+    """Four random words, (4,) uint32, for one key and one counter, (4,) uint32."""
+    out = np.empty(4, np.uint32)
+    out[0], out[1], out[2], out[3] = philox_rounds(key0, key1, counter[0], counter[1], counter[2], counter[3])
+    return out
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def words_to_normals(words, tails, logs, z):
+    """Standard normals `z` (n,) float32 from random `words` (n,) uint32; `tails`, `logs` (n,) float32 are scratch.
+
+    The lowest 31 bits give the distance of the uniform from its end, exact also for small distances, so the normals
+    reach to 6.2; the highest bit gives the sign.
+    """
+    bits = logs.view(np.int32)
+    for i in range(len(words)):
+        tail = (np.float32(np.int32(words[i] & np.uint32(0x7FFFFFFF))) + np.float32(0.5)) * np.float32(2.0**-31)
+        tails[i] = tail
+        logs[i] = tail * (np.float32(2) - tail)  # (1 - x)(1 + x)
+    for i in range(len(words)):
+        # log: exponent and mantissa in [sqrt(1/2), sqrt(2)), then a polynomial fitted to 5e-8
+        shifted = bits[i] - np.int32(0x3F3504F3)
+        exponent = np.float32(shifted >> np.int32(23))
+        bits[i] = (shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3)
+        tails[i] = np.float32(1) - tails[i]
+        f = logs[i] - np.float32(1)
+        p = np.float32(0.0927221426)
+        p = p * f - np.float32(0.141184249)
+        p = p * f + np.float32(0.146763966)
+        p = p * f - np.float32(0.165928563)
+        p = p * f + np.float32(0.199851278)
+        p = p * f - np.float32(0.250009217)
+        p = p * f + np.float32(0.333334103)
+        w = -(exponent * np.float32(0.693147181) + (f - np.float32(0.5) * f * f + f * f * f * p))
+        a = w - np.float32(2.5)
+        centre = np.float32(2.81022636e-08)
+        centre = centre * a + np.float32(3.43273939e-07)
+        centre = centre * a - np.float32(3.5233877e-06)
+        centre = centre * a - np.float32(4.39150654e-06)
+        centre = centre * a + np.float32(0.00021858087)
+        centre = centre * a - np.float32(0.00125372503)
+        centre = centre * a - np.float32(0.00417768164)
+        centre = centre * a + np.float32(0.246640727)
+        centre = centre * a + np.float32(1.50140941)
+        b = np.sqrt(max(w, np.float32(5))) - np.float32(3)
+        outer = np.float32(-0.000200214257)
+        outer = outer * b + np.float32(0.000100950558)
+        outer = outer * b + np.float32(0.00134934322)
+        outer = outer * b - np.float32(0.00367342844)
+        outer = outer * b + np.float32(0.00573950773)
+        outer = outer * b - np.float32(0.0076224613)
+        outer = outer * b + np.float32(0.00943887047)
+        outer = outer * b + np.float32(1.00167406)
+        outer = outer * b + np.float32(2.83297682)
+        magnitude = np.float32(1.41421356) * tails[i] * (centre if w < np.float32(5) else outer)
+        sign = np.float32(1) - np.float32(2) * np.float32(np.int32(words[i] >> np.uint32(31)))
+        z[i] = sign * magnitude
+
+
+@numba.njit(cache=True, nogil=True)
+def draw_blocks(key, plane, places, z, words, tails, logs):
+    """Fill `z` (BATCH * BLOCK,) with the normals of BATCH blocks.
+
+    key : (2,) uint32.  plane : uint32.  places : (BATCH, 2) int64, the row and the block of columns of each.
+    words, tails, logs : scratch like `z`.  Column 64 b + 16 w + l is word w of counter 16 b + l of its row.
+    """
+    for block in range(BATCH):
+        row = places[block, 0]
+        first = places[block, 1] * LANES
+        for lane in range(LANES):
+            x0, x1, x2, x3 = philox_rounds(
+                key[0],
+                key[1],
+                np.uint32(first + lane),
+                np.uint32(row & 0xFFFFFFFF),
+                np.uint32(plane),
+                np.uint32(row >> 32),
+            )
+            words[block * BLOCK + lane] = x0
+            words[block * BLOCK + LANES + lane] = x1
+            words[block * BLOCK + 2 * LANES + lane] = x2
+            words[block * BLOCK + 3 * LANES + lane] = x3
+    words_to_normals(words, tails, logs, z)
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_normals(key, plane, first_row, out):
+    """Fill `out` (rows, columns) float32 with the normals of `plane`, from row `first_row` on."""
+    rows, columns = out.shape
+    across = (columns + BLOCK - 1) // BLOCK
+    places = np.zeros((BATCH, 2), np.int64)
+    z = np.empty(BATCH * BLOCK, np.float32)
+    words = np.empty(BATCH * BLOCK, np.uint32)
+    tails = np.empty(BATCH * BLOCK, np.float32)
+    logs = np.empty(BATCH * BLOCK, np.float32)
+    for start in range(0, rows * across, BATCH):
+        count = min(BATCH, rows * across - start)
+        for block in range(count):
+            places[block, 0] = first_row + (start + block) // across
+            places[block, 1] = (start + block) % across
+        draw_blocks(key, plane, places, z, words, tails, logs)
+        for block in range(count):
+            row = (start + block) // across
+            column = (start + block) % across * BLOCK
+            for j in range(min(BLOCK, columns - column)):
+                out[row, column + j] = z[block * BLOCK + j]
+
+
+def normals(key: Key, shape: tuple[int, int], *, plane: int = 0, first_row: int = 0) -> np.ndarray:
+    """Standard normal draws, float32, (rows, columns), of one plane of a stream.
+
+    A draw depends on key, plane, row and column alone: `normals(key, (2, n), first_row=5)` are rows 5 and 6 of any
+    larger array. Single-precision tails end at 6.2.
+    """
+    out = np.empty(shape, np.float32)
+    fill_normals(key.words, np.uint32(plane), first_row, out)
+    return out

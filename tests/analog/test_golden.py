@@ -1,0 +1,81 @@
+"""The crossbar core against outputs of CrossSim 3.2.0 (tests/data/crossbar)."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cimstudy.analog import Key, map_matrix, program_matrix
+from cimstudy.hardware import Crossbar, Device, Hardware, NormalOfRange, NormalOfTarget
+
+DATA = Path(__file__).parents[1] / "data" / "crossbar"
+ON_OFF_10 = Device(g_min=1e-4, g_max=1e-3)
+DAC = {"bits": 8, "range": 1.0}
+BIT_SERIAL = DAC | {"serial_bits": 1}
+SLICE_RANGES = (6.017329, 6.017329, 6.017329, 3.0086645)
+
+EXACT = {
+    "g01": {"dac": DAC, "adc": None},
+    "g02": {"dac": DAC, "adc": {"bits": 8, "range": 4.029137}},
+    "g07": {"dac": DAC, "adc": None, "weights": {"slice_bits": 2}},
+    "g08": {"dac": DAC, "adc": {"bits": 8, "range": SLICE_RANGES}, "weights": {"slice_bits": 2}},
+    "g09": {"dac": BIT_SERIAL, "adc": {"bits": 8, "range": SLICE_RANGES}, "weights": {"slice_bits": 2}},
+    "g20": {"dac": BIT_SERIAL, "adc": {"bits": 8, "range": 6.017329}, "rows": 256},
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_outputs_equal_those_of_crosssim(name):
+    golden = np.load(DATA / f"{name}.npz")
+    hardware = Hardware(device=ON_OFF_10, crossbar=Crossbar(**EXACT[name]))
+    matrix = program_matrix(golden["W"].T, hardware, 0, dtype=np.float64)
+    y = matrix.matmul(golden["X"].T).T
+    np.testing.assert_allclose(y, golden["Y"], rtol=0, atol=1e-6 * np.abs(golden["Y"]).max())
+
+
+@pytest.mark.parametrize("name", ["g08", "g09"])
+def test_single_precision_differs_from_double_by_few_conversions(name):
+    golden = np.load(DATA / f"{name}.npz")
+    hardware = Hardware(device=ON_OFF_10, crossbar=Crossbar(**EXACT[name]))
+    y = program_matrix(golden["W"].T, hardware, 0).matmul(golden["X"].T).T
+    assert y.dtype == np.float32
+    # Rounding moves a code only where a current lies within 1e-6 of the middle between two codes.
+    differing = np.abs(y - golden["Y"]) > 1e-5 * np.abs(golden["Y"]).max()
+    assert differing.mean() < 1e-2
+
+
+STATISTICS = {
+    # CrossSim's errors are fractions of g_max, ours of g_max - g_min.
+    "s01": (Device(g_min=1e-4, g_max=1e-3, programming=NormalOfRange(std=0.02 / 0.9)), {}),
+    "s02": (Device(g_min=1e-4, g_max=1e-3, programming=NormalOfTarget(std=0.05)), {}),
+    "s04": (Device(g_min=0.0, g_max=1e-3, programming=NormalOfTarget(std=0.05)), {"slice_bits": 2}),
+}
+CHIPS = 400
+
+
+def output_errors(name):
+    """Errors of the outputs of 400 chips, (chips, batch, out), and the golden file."""
+    golden = np.load(DATA / f"{name}.npz")
+    device, weights = STATISTICS[name]
+    crossbar = Crossbar(dac=DAC, adc=None, weights=weights)
+    mapped = map_matrix(golden["W"].T, Hardware(device=device, crossbar=crossbar), dtype=np.float64)
+    perfect = mapped.on(mapped.hardware.replace("device.programming", None)).program(0)
+    x = golden["X"].T
+    chips = [mapped.program(Key.root(7, trial)).matmul(x) for trial in range(CHIPS)]
+    return np.array(chips) - perfect.matmul(x), golden
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_programming_error_has_the_mean_and_spread_of_crosssim(name):
+    errors, golden = output_errors(name)
+    mean, std = errors.mean(axis=0).T, errors.std(axis=0, ddof=1).T
+    # Both sides are estimates from 400 chips: the standard error of a difference is sqrt(2) times that of one.
+    # All outputs of one chip share its cells, so averages over outputs count each weight column once.
+    outputs = std.shape[0]
+    mean_z = (mean - golden["mean"]) / (golden["std"] * math.sqrt(2 / CHIPS))
+    assert np.abs(mean_z).max() < 5
+    spread_z = (std - golden["std"]) / (golden["std"] * math.sqrt(2 / (2 * CHIPS)))
+    assert np.abs(spread_z).max() < 5
+    ratio = np.sqrt((std**2).sum() / (golden["std"] ** 2).sum())
+    assert abs(ratio - 1) < 5 / math.sqrt(CHIPS * outputs)

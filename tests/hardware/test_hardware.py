@@ -1,0 +1,141 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cimstudy.errors import InputError
+from cimstudy.hardware import (
+    Adc,
+    Architecture,
+    Crossbar,
+    Device,
+    Differential,
+    Hardware,
+    NormalOfRange,
+    PolynomialOfTarget,
+    load_preset,
+    preset,
+    presets,
+)
+
+NOISY = Hardware(device=Device(programming=NormalOfRange(std=0.05)))
+
+
+def test_replace_changes_one_value_and_leaves_the_original():
+    changed = NOISY.replace("crossbar.adc.bits", 6)
+    assert changed.crossbar.adc == Adc(bits=6)
+    assert NOISY.crossbar.adc == Adc(bits=8)
+    assert changed.device == NOISY.device
+
+
+@pytest.mark.parametrize("path", NOISY.paths())
+def test_every_listed_path_can_be_read_and_set(path):
+    assert NOISY.replace(path, NOISY.at(path)) == NOISY
+
+
+def test_a_part_may_be_a_presets_name():
+    assert Hardware(device="pcm-nandakumar").device == preset("pcm-nandakumar")
+    assert NOISY.replace("crossbar", "sliced-128").crossbar == preset("sliced-128")
+
+
+REFUSED = [
+    ("crossbar.adc.bit", 3, "crossbar.adc.bit: 'bit' is unknown; Adc has: bits, range, percentile"),
+    ("devise.g_max", 1, "devise.g_max: 'devise' is unknown; Hardware has: device, crossbar, architecture"),
+    ("crossbar.adc.bits", 0, "crossbar.adc.bits = 0: should be greater than or equal to 2"),
+    ("crossbar.adc.bits", 40, "crossbar.adc.bits = 40: should be less than or equal to 16"),
+    (
+        "crossbar.adc.range",
+        -1.0,
+        "crossbar.adc.range = -1.0: should be 'full' or 'calibrated'; should be greater than 0",
+    ),
+    ("device.programming.std", -0.1, "device.programming.std = -0.1: should be greater than or equal to 0"),
+    ("device.read_noise.std", 0.1, "read_noise is None here and has no fields; first give it a NormalOfRange or"),
+    ("device.name.x", 1, "device.name.x: name is 'ideal', which has no fields"),
+    ("device.g_min", 1.0, "device.g_min = 1.0: need g_min < g_max, got g_min=1 S, g_max=2.5e-05 S"),
+    ("device", "nothing", "device = 'nothing': unknown preset 'nothing'; known: static-weights, bit-serial-128"),
+    ("device", "sliced-128", "device = 'sliced-128': preset 'sliced-128' is a Crossbar, here a Device is needed"),
+    ("crossbar.weights.slice_bits", 8, "slice_bits=8 is more than the 7 magnitude bits of a 8-bit weight"),
+    ("crossbar.weights", {"bits": None, "slice_bits": 2}, "slice_bits=2 needs bits, but bits is None"),
+    ("crossbar.adc.range", (1.0, 2.0), "adc.range has 2 values, allowed: one number or 1, a slice each"),
+    ("architecture.crossbar", ("a b",), "pattern 'a b': allowed are names, dots, '*' and ranges such as 0-3"),
+    ("device.programming", {"kind": "magic"}, "expected tags: 'normal_of_range', 'normal_of_target', 'polynomial"),
+    ("device.g_max", float("nan"), "device.g_max = nan: should be"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED)
+def test_bad_values_are_refused_in_one_line(path, value, message):
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        NOISY.replace(path, value)
+    assert "\n" not in str(error.value)
+
+
+def test_construction_explains_like_replace():
+    with pytest.raises(InputError, match=r"bits: should be less than or equal to 16 \(given 99\)"):
+        Adc(bits=99)
+    with pytest.raises(InputError, match="devic: unknown; Hardware has: device, crossbar, architecture"):
+        Hardware(devic="ideal")
+
+
+def test_descriptions_survive_json():
+    for description in [NOISY, Hardware(device="rram-neurram", crossbar="bit-serial-128"), preset("neurram")]:
+        assert type(description).model_validate_json(description.model_dump_json()) == description
+
+
+@given(st.integers(2, 16), st.integers(1, 15))
+def test_slices_hold_the_magnitude_and_no_more(bits, slice_bits):
+    if slice_bits > bits - 1:
+        return
+    coding = Differential(bits=bits, slice_bits=slice_bits)
+    assert (coding.slices - 1) * slice_bits < bits - 1 <= coding.slices * slice_bits
+
+
+PATTERNS = [
+    ("*", "layers.0.attention.q", True),
+    ("layers.0-3.attention.*", "layers.3.attention.q", True),
+    ("layers.0-3.attention.*", "layers.4.attention.q", False),
+    ("layers.0-3.attention.*", "layers.0.ffn.up", False),
+    ("layers.10", "layers.1", False),
+    ("head", "head", True),
+    ("layers.*.ffn.*", "layers.12.ffn.down", True),
+]
+
+
+@pytest.mark.parametrize(("pattern", "name", "fits"), PATTERNS)
+def test_patterns_choose_matrices(pattern, name, fits):
+    assert Architecture(crossbar=(pattern,)).on_crossbar(name) is fits
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in presets()])
+def test_every_preset_builds_and_names_its_sources(name):
+    entry = load_preset(name)
+    assert entry.summary
+    assert entry.sources
+    assert {source.confidence for source in entry.sources.values()} <= {"code", "abstract", "secondary", "assumed"}
+    assert isinstance(entry.build(), Device | Crossbar | Architecture | Hardware)
+
+
+# sigma in S at g / g_max = 0, 0.25, 0.5, 0.75, 1, as the sources' own code gives them
+PUBLISHED_SIGMA = {
+    "pcm-nandakumar": [0.2635e-6, 0.6814e-6, 0.9527e-6, 1.0774e-6, 1.0554e-6],
+    "pcm-joshi": [0.2864e-6, 0.6907e-6, 0.9553e-6, 1.0802e-6, 1.0655e-6],
+    "pcm-hermes-1dev": [0.1578e-6, 0.6145e-6, 0.8653e-6, 0.9748e-6, 1.0076e-6],
+    "pcm-hermes-2dev": [0.1660e-6, 0.8888e-6, 0.9910e-6, 0.9124e-6, 1.0927e-6],
+    "rram-neurram": [0.3480e-6, 2.2583e-6, 2.0229e-6, 1.5330e-6, 1.1030e-6],
+    "rram-neurram-alt": [1.0530e-6, 2.4041e-6, 2.3781e-6, 1.8465e-6, 1.6806e-6],
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED_SIGMA)
+def test_device_presets_have_the_published_spread(name):
+    device = preset(name)
+    assert isinstance(device.programming, PolynomialOfTarget)
+    for r, sigma in zip([0, 0.25, 0.5, 0.75, 1], PUBLISHED_SIGMA[name], strict=True):
+        law = sum(c * r**power for power, c in enumerate(device.programming.coefficients))
+        assert law * device.g_max == pytest.approx(sigma, rel=5e-4)
+
+
+def test_an_unknown_preset_names_the_known():
+    with pytest.raises(InputError, match=r"unknown preset 'pcm'; known: .*pcm-nandakumar"):
+        preset("pcm")
