@@ -1,0 +1,19 @@
+"""Statistics and plots of a study's dataset. Importing it gives datasets the accessor `ds.cim`."""
+
+from cimstudy.analysis.accessor import Accessor
+from cimstudy.analysis.plots import line, save
+from cimstudy.analysis.statistics import first_metric, metrics, summary, table
+from cimstudy.analysis.tables import TextTable, document, text_table
+
+__all__ = [
+    "Accessor",
+    "TextTable",
+    "document",
+    "first_metric",
+    "line",
+    "metrics",
+    "save",
+    "summary",
+    "table",
+    "text_table",
+]

@@ -1,0 +1,398 @@
+"""The command line: parses, calls one function, prints.
+
+Exit status: 0 done, 1 finished with failed cases (each listed), 2 bad input (one line, no traceback), 3 broken off (the
+cluster was lost, or a fault of ours), 130 after Ctrl-C.
+Modules are imported where they are used, so that `--help` and `presets` answer at once.
+"""
+
+import json
+import re
+import shlex
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cimstudy.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from cimstudy.analysis import TextTable
+    from cimstudy.hardware import Part, Preset, Source
+    from cimstudy.study import DryRun, StoreStatus, Study
+
+DONE, FAILED, BAD_INPUT, BROKEN_OFF, INTERRUPTED = 0, 1, 2, 3, 130
+MOST_FAILURES = 20  # that are listed
+MOST_ROWS = 30  # of the table after a run; `show` prints all
+# The base of all errors of usage, which typer does not export: BadParameter, UsageError, ClickException.
+ParserError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    help="Monte-Carlo studies of transformers on compute-in-memory hardware.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help is plain text, and quick
+)
+presets_app = typer.Typer(
+    help="Devices, crossbars, architectures and hardware that are known by name.", rich_markup_mode=None
+)
+app.add_typer(presets_app, name="presets")
+
+StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="the store of results: a path or a URL")]
+MetricOption = Annotated[str | None, typer.Option(help="the result to look at; default: the first")]
+
+
+def main() -> int:
+    """Run the command in `sys.argv`. Returns its exit status."""
+    try:
+        return int(app(prog_name="cimstudy", standalone_mode=False) or DONE)
+    except ParserError as error:
+        return refuse(usage(error))
+    except InputError as error:
+        return refuse(str(error))
+    except OSError as error:
+        return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 - not a status that scripts take for a finished run
+        traceback.print_exc()
+        return BROKEN_OFF
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+) -> None:
+    """Help for a bare `cimstudy`, and its version."""
+    if version:
+        from importlib.metadata import version as installed  # noqa: PLC0415
+
+        print(f"cimstudy {installed('cimstudy')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 - the options of a run
+    study_file: Annotated[Path, typer.Argument(metavar="STUDY.py", help="a Python file with one module-level `study`")],
+    store: Annotated[
+        str | None, typer.Option(help="where results go: a path or a URL; default: results/NAME.zarr")
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(help="a scheduler's address; default: workers on this machine")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="worker processes on this machine; default: one a core")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="chips at each point, in place of the study's number")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="change the base, such as crossbar.adc.bits=6"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="time one case, print what a run would do, write nothing")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="compute failed cases again")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but failures")] = False,
+) -> int:
+    """Compute what the store lacks of a study."""
+    from cimstudy.study import ClusterLostError, load_study  # noqa: PLC0415
+
+    study = changed(load_study(study_file), changes or [], trials)
+    where = store or f"results/{file_name(study.name)}.zarr"
+    if dry_run:
+        print_rows(dry_run_rows(where, study.dry_run(where, workers=workers)))
+        return DONE
+    try:
+        ds = study.run(where, cluster=cluster, workers=workers, progress=not quiet, retry_failed=retry_failed)
+    except (KeyboardInterrupt, ClusterLostError) as error:
+        lost = isinstance(error, ClusterLostError)
+        print(f"cimstudy: {error if lost else 'interrupted'}; to go on: {resume_line(where)}", file=sys.stderr)
+        return BROKEN_OFF if lost else INTERRUPTED
+    if not quiet:
+        print_outcome(study, ds, where)
+    return list_failures(where)
+
+
+@app.command()
+def status(store: StoreArgument) -> int:
+    """Say how far a study is, and what failed."""
+    from cimstudy.study import store_status  # noqa: PLC0415
+
+    found = store_status(store)
+    print_rows(status_rows(found))
+    for line in failure_lines(found):
+        print(line)
+    return DONE
+
+
+@app.command()
+def show(
+    store: StoreArgument,
+    metric: MetricOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print every statistic as JSON; null where there is none")
+    ] = False,
+) -> int:
+    """Print a result at each point: mean, 95 % interval, worst chip."""
+    from cimstudy.analysis import document, first_metric, text_table  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    ds = open_results(store)
+    name = metric or first_metric(ds)
+    if as_json:
+        print(json.dumps(document(ds, name), indent=1, allow_nan=False))
+    else:
+        print_metric(text_table(ds, name))
+    return DONE
+
+
+@app.command()
+def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
+    store: StoreArgument,
+    metric: MetricOption = None,
+    x: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis to draw along; default: the first")] = None,
+    hue: Annotated[str | None, typer.Option(metavar="AXIS", help="a line for each value; default: the second")] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AXIS=VALUE", help="draw only this value; several for one axis are allowed"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help=".png, .svg or .pdf; default: NAME-METRIC.png")
+    ] = None,
+) -> int:
+    """Draw a result over one axis, a line for each value of another."""
+    from cimstudy.analysis import first_metric, line, save  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    ds = open_results(store)
+    name = metric or first_metric(ds)
+    chosen: dict[str, list[Any]] = {}
+    for axis, value in map(assignment, select or []):
+        chosen.setdefault(axis, []).append(value)
+    target = output or Path(f"{file_name(str(ds.attrs.get('name', 'study')))}-{file_name(name)}.png")
+    print(save(line(ds, name, x, hue, select=chosen), target))
+    return DONE
+
+
+@presets_app.callback(invoke_without_command=True)
+def presets(context: typer.Context) -> None:
+    """List presets, or show one with its sources."""
+    if context.invoked_subcommand is None:
+        list_presets()
+
+
+@presets_app.command("list")
+def list_presets() -> int:
+    """List all presets."""
+    from cimstudy.hardware import presets as known  # noqa: PLC0415
+
+    print_table(("name", "kind", "what it is"), [(entry.name, entry.kind, entry.summary) for entry in known()])
+    return DONE
+
+
+@presets_app.command("show")
+def show_preset(name: Annotated[str, typer.Argument(metavar="NAME", help="a name that `presets list` prints")]) -> int:
+    """Print a preset's values, each with its source and how far to trust it."""
+    from cimstudy.hardware import load_preset  # noqa: PLC0415
+
+    entry = load_preset(name)
+    print(f"{entry.name} ({entry.kind}): {entry.summary}")
+    print_table(("field", "value", "unit or meaning", "confidence", "source"), preset_rows(entry))
+    for number, source in enumerate(cited(entry), start=1):
+        print(f"[{number}] {source}")
+    return DONE
+
+
+def changed(study: "Study", changes: Sequence[str], trials: int | None) -> "Study":
+    """The study with other values in its base hardware or workload, or another number of trials."""
+    for path, value in map(assignment, changes):
+        for axis in study.space.axes:
+            if f"{path}.".startswith(f"{axis.path}."):
+                raise InputError(f"--set {path}: this study sweeps {axis.path}; its values stand in the study file")
+        root, _, field = path.partition(".")
+        if root != "workload":
+            study = study.replace("hardware", study.hardware.replace(path, value))
+        else:
+            study = study.replace("workload", with_field(study.workload, field, value))
+    return study if trials is None else study.replace("trials", trials)
+
+
+def with_field(workload: Any, field: str, value: Any) -> Any:
+    """The workload with another value in one of its fields."""
+    if not field or not hasattr(workload, "replace"):
+        name = getattr(workload, "__name__", type(workload).__name__)
+        raise InputError(f"--set workload{field and '.'}{field}: the workload {name} has no such field")
+    try:
+        return workload.replace(field, value)
+    except InputError as error:
+        raise InputError(f"workload.{error}") from None
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`path=value`, the value read as JSON, or else as it stands."""
+    path, equals, value = text.partition("=")
+    if not path or not equals:
+        raise InputError(f"{text!r}: need NAME=VALUE, such as crossbar.adc.bits=6")
+    try:
+        return path, json.loads(value)
+    except json.JSONDecodeError:
+        return path, value
+
+
+def usage(error: Exception) -> str:
+    """What is wrong with the arguments, and where to read on."""
+    message = getattr(error, "format_message", error.__str__)()
+    context = getattr(error, "ctx", None)
+    command = "cimstudy" if context is None else context.command_path
+    return f"{message.rstrip('.')} (see `{command} --help`)"
+
+
+def refuse(message: str) -> int:
+    """Say what is wrong, in one line."""
+    print(f"cimstudy: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def resume_line(store: str) -> str:
+    """The command that goes on with this run."""
+    given = any(argument.partition("=")[0] == "--store" for argument in sys.argv[1:])
+    return shlex.join(["cimstudy", *sys.argv[1:], *([] if given else ["--store", store])])
+
+
+def file_name(name: str) -> str:
+    """A name without what file names should not have."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "study"
+
+
+def dry_run_rows(store: str, found: "DryRun") -> Iterator[tuple[str, str]]:
+    """What a run would do."""
+    from rich.filesize import decimal  # noqa: PLC0415
+
+    yield "store", store
+    yield "points", f"{found.points}"
+    yield "trials", f"{found.trials} chips at each point"
+    yield "cases", f"{found.cases}: {found.done} done, {found.failed} failed, {found.todo} to do"
+    yield "blocks", f"{found.blocks}"
+    yield "time", f"about {duration(found.seconds)} ({found.seconds_per_case:.3g} s for one case, timed just now)"
+    yield "size", f"{decimal(found.bytes)} in {found.files} files"
+
+
+def status_rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
+    """How far a study is."""
+    yield "study", found.name
+    yield "points", f"{found.points}"
+    yield "trials", f"{found.trials}"
+    for kind, count in (("done", found.done), ("failed", found.failed), ("pending", found.pending)):
+        yield kind, f"{count} of {found.cases} cases ({100 * count / max(found.cases, 1):.3g} %)"
+
+
+def failure_lines(found: "StoreStatus") -> Iterator[str]:
+    """The failed cases, a line each."""
+    for failure in found.failures[:MOST_FAILURES]:
+        place = "".join(f"{axis}={value}, " for axis, value in failure.point.items())
+        yield f"failed: {place}trial {failure.trial}: {(failure.error.splitlines() or ['?'])[0]}"
+    if found.failed > MOST_FAILURES:
+        yield f"and {found.failed - MOST_FAILURES} more"
+
+
+def list_failures(store: str) -> int:
+    """Print the failed cases, if any. Returns the exit status of a finished run."""
+    from cimstudy.study import store_status  # noqa: PLC0415
+
+    found = store_status(store)
+    if not found.failed:
+        return DONE
+    for line in failure_lines(found):
+        print(line, file=sys.stderr)
+    print(f"cimstudy: {found.failed} of {found.cases} cases failed; to try them again: --retry-failed", file=sys.stderr)
+    return FAILED
+
+
+def print_outcome(study: "Study", ds: "xr.Dataset", store: str) -> None:
+    """The first result, and how to see more."""
+    from cimstudy.analysis import first_metric, text_table  # noqa: PLC0415
+
+    metric = next(iter(getattr(study.workload, "metrics", {})), None) or first_metric(ds)
+    print_metric(text_table(ds, metric, MOST_ROWS))
+    print(f"\nResults are in {store}")
+    for command in ("show", "plot"):
+        print(f"  {shlex.join(['cimstudy', command, store, '--metric', metric])}")
+
+
+def preset_rows(entry: "Preset") -> Iterator[tuple[str, ...]]:
+    """Name, value, meaning, confidence and number of the source, of everything that a preset says."""
+    built, sources = entry.build(), cited(entry)
+    for path, value in leaves(entry.values):
+        known = source_of(entry, path)
+        trust = ("-", "-") if known is None else (known.confidence, f"[{sources.index(known.source) + 1}]")
+        yield path, f"{value:g}" if isinstance(value, float) else str(value), meaning(built, path), *trust
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by dotted name."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def source_of(entry: "Preset", path: str) -> "Source | None":
+    """Where a value comes from: what is said of it, of the table around it, or of all values."""
+    steps = path.split(".")
+    around = [".".join(steps[:end]) for end in range(len(steps), 0, -1)]
+    return next((entry.sources[name] for name in (*around, "values") if name in entry.sources), None)
+
+
+def meaning(part: "Part", path: str) -> str:
+    """What the field at a path is, or its unit."""
+    outer, _, name = path.rpartition(".")
+    owner = part.at(outer) if outer else part
+    return type(owner).model_fields[name].description or ""
+
+
+def cited(entry: "Preset") -> list[str]:
+    """The sources of a preset, each once."""
+    return list(dict.fromkeys(source.source for source in entry.sources.values()))
+
+
+def duration(seconds: float) -> str:
+    """Seconds, or hours and minutes."""
+    minutes = round(seconds / 60)
+    return f"{seconds:.3g} s" if seconds < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def print_metric(found: "TextTable") -> None:
+    """Print a result's table under its name, and below it what the digital run measured."""
+    print(found.title)
+    print_table(found.header, found.rows, numbers=True)
+    if found.caption:
+        print(found.caption)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> None:
+    """Print columns, as wide as the terminal or 80 characters, in colour only on a terminal."""
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # as it is: brackets in values are no markup
+    Console(highlight=False).print(table)
+
+
+def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, a line each."""
+    for name, value in rows:
+        print(f"{name:<9}{value}")
