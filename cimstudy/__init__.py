@@ -11,7 +11,8 @@
     )
     ds = study.run("results/reram.zarr")
 
-Names are imported when first used, so that the command line answers at once.
+Names are imported when first used, so that the command line answers at once. The accessor `ds.cim` comes with `Study`
+and `open_results`, or with `import cimstudy.analysis`.
 """
 
 from importlib import import_module, metadata
@@ -60,6 +61,8 @@ def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'cimstudy' has no attribute {name!r}; it has: {', '.join(_ROOMS)}")
     room = _ROOMS[name]
+    if room == "study":
+        import_module("cimstudy.analysis")  # registers the accessor `ds.cim` on what studies return
     value = import_module(f"cimstudy.{name}") if room is None else getattr(import_module(f"cimstudy.{room}"), name)
     globals()[name] = value
     return value

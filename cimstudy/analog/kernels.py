@@ -10,6 +10,8 @@ import numpy as np
 
 from cimstudy.analog.random import BATCH, BLOCK, FASTMATH, draw_blocks
 
+FIRST_INFINITE = (0x7F800000, 0x7FF0000000000000)  # bits of infinity, single and double precision
+
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def sigma_at(c, r):
@@ -101,28 +103,45 @@ def program_slice(levels, shift, steps, g_min, law, write, key, plane, weight, o
 
 
 @numba.njit(cache=True, nogil=True)
-def convert_inputs(x, full_scale, top, levels, scales):
+def convert_inputs(x, bits, full_scale, top, levels, scales):
     """Round inputs to signed levels. False if any input is not finite.
 
-    x : (batch, n_in).  full_scale : the input that drives a row fully, 0 for each vector's largest magnitude.
+    x : (batch, n_in).  bits : the same memory as integers of the same size: magnitudes of floats are ordered like them,
+    NaN and infinity last, and a maximum of integers is a vector instruction.
+    full_scale : the input that drives a row fully, 0 for each vector's largest magnitude.
     top : largest level, 0 to keep fractions.  levels : (batch, n_in), filled with level or fraction.
     scales : (batch,), filled with input per level.
     """
-    one, zero = levels.dtype.type(1), levels.dtype.type(0)
+    one = levels.dtype.type(1)
+    magnitude = np.iinfo(bits.dtype).max
+    steps = levels.dtype.type(top) if top else one
     finite = True
     for i in range(x.shape[0]):
-        largest = zero
+        largest, place = bits.dtype.type(0), 0
         for j in range(x.shape[1]):
-            largest = max(largest, abs(x[i, j]))
-            finite &= np.isfinite(x[i, j])
-        full = full_scale if full_scale > zero else (largest if largest > zero else one)
-        steps = levels.dtype.type(top) if top else one
+            largest = max(largest, bits[i, j] & magnitude)
+        if full_scale > 0:
+            full = full_scale
+        else:
+            while bits[i, place] & magnitude != largest:
+                place += 1
+            full = abs(x[i, place]) if largest else one
+        finite &= np.isfinite(full) and largest < FIRST_INFINITE[x.itemsize // 8]
         gain = steps / full
-        for j in range(x.shape[1]):
-            value = min(max(x[i, j] * gain, -steps), steps)
-            levels[i, j] = np.rint(value) if top else value
+        convert_row(x[i], gain, steps, top, levels[i])
         scales[i] = full / steps
     return finite
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def convert_row(x, gain, steps, top, levels):
+    """One vector's inputs, clipped and rounded: (n_in,)."""
+    if top:
+        for j in range(len(x)):
+            levels[j] = np.rint(min(max(x[j] * gain, -steps), steps))
+    else:
+        for j in range(len(x)):
+            levels[j] = min(max(x[j] * gain, -steps), steps)
 
 
 @numba.njit(cache=True, nogil=True)

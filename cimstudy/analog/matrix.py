@@ -4,9 +4,9 @@
     matrix = mapped.program(key)                      # the cells of one chip
     y = matrix.matmul(x)
 
-The product loops over row tiles and slices: one sgemm into a buffer that stays in the second-level cache, then one fused
-pass that converts, weighs and adds it. Without an output converter slices, tiles and input bits are linear, so they
-collapse into one matrix and one product.
+The product loops over row tiles and slices: one sgemm into a buffer that stays in the second-level cache, then one
+fused pass that converts, weighs and adds it. Without an output converter slices, tiles and input bits are linear, so
+they collapse into one matrix and one product.
 """
 
 from collections.abc import Iterator
@@ -59,11 +59,11 @@ class MappedMatrix:
         return row_tiles(self.shape[0], self.hardware.crossbar.rows)
 
     def on(self, hardware: Hardware) -> "MappedMatrix":
-        """This mapping with other cell errors or converter bits, which change neither levels nor ranges."""
+        """The same mapping with other cell errors or converter bits, which change neither levels nor ranges."""
         return replace(self, hardware=hardware)
 
     def program(self, key: Key | int) -> "ProgrammedMatrix":
-        """This matrix in the cells of one chip. The key (or seed) names the chip and the matrix."""
+        """The matrix in the cells of one chip. The key (or seed) names the chip and the matrix."""
         return program_mapped(self, key if isinstance(key, Key) else Key.root(key))
 
 
@@ -86,7 +86,8 @@ class ProgrammedMatrix:
         """The weights that the chip holds, (n_in, n_out): what `matmul` multiplies by, converters apart."""
         if self.mapped.hardware.crossbar.adc is None:
             return self.planes[0].copy()
-        return np.tensordot(slice_weights(self.mapped), self.planes, axes=1).astype(self.planes.dtype)
+        weights: Array = np.tensordot(slice_weights(self.mapped), self.planes, axes=1).astype(self.planes.dtype)
+        return weights
 
     def matmul(self, x: Array, *, first_vector: int = 0) -> Array:
         """`x` times the matrix, through converters and arrays.
@@ -233,7 +234,8 @@ def drive(mapped: MappedMatrix, x: Array) -> tuple[Array, Array]:
     dac = mapped.hardware.crossbar.dac
     levels, scales = np.empty_like(x), np.empty(len(x), x.dtype)
     top = 0 if dac is None else 2 ** (dac.bits - 1) - 1
-    if not kernels.convert_inputs(x, x.dtype.type(mapped.ranges.inputs), top, levels, scales):
+    bits = x.view(np.int32 if x.itemsize == 4 else np.int64)
+    if not kernels.convert_inputs(x, bits, x.dtype.type(mapped.ranges.inputs), top, levels, scales):
         raise InputError("inputs hold NaN or infinite values; allowed: finite numbers")
     if dac is None or dac.serial_bits is None:
         return levels[None], scales
@@ -313,7 +315,7 @@ def convert_tiles(matrix: ProgrammedMatrix, pulses: Array, columns: slice, first
 
 
 def tile_variances(matrix: ProgrammedMatrix, squares: Array, index: int, inputs: slice, columns: slice) -> Array:
-    """Exact variance of the read noise of one array's currents. squares : (vectors, rows) -> (vectors, n) or (.., 1)."""
+    """Exact variance of the read noise of one array's currents: squares (vectors, rows) -> (vectors, n or 1)."""
     if matrix.variances.ndim:
         variances: Array = np.ascontiguousarray(squares) @ matrix.variances[index, inputs, columns]
     else:
