@@ -84,9 +84,9 @@ class ProgrammedMatrix:
     @property
     def weights(self) -> Array:
         """The weights that the chip holds, (n_in, n_out): what `matmul` multiplies by, converters apart."""
-        if self.mapped.hardware.crossbar.adc is None:
-            return self.planes[0].copy()
-        weights: Array = np.tensordot(slice_weights(self.mapped), self.planes, axes=1).astype(self.planes.dtype)
+        collapsed = self.mapped.hardware.crossbar.adc is None
+        factors = np.ones(1) if collapsed else slice_weights(self.mapped)
+        weights: Array = np.tensordot(factors, self.planes, axes=1).astype(self.planes.dtype)
         return weights
 
     def matmul(self, x: Array, *, first_vector: int = 0) -> Array:
