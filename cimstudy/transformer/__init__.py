@@ -1,0 +1,21 @@
+"""The network: checkpoints, one forward pass with the products injected, tokenizers, and text to measure on."""
+
+from cimstudy.transformer.chip import Chip, program
+from cimstudy.transformer.config import TransformerConfig
+from cimstudy.transformer.corpus import held_out_text, load_text, training_text
+from cimstudy.transformer.model import Model, load_model
+from cimstudy.transformer.network import Linear
+from cimstudy.transformer.tokenizer import ByteTokenizer
+
+__all__ = [
+    "ByteTokenizer",
+    "Chip",
+    "Linear",
+    "Model",
+    "TransformerConfig",
+    "held_out_text",
+    "load_model",
+    "load_text",
+    "program",
+    "training_text",
+]

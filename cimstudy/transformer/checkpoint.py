@@ -1,0 +1,209 @@
+"""Hugging Face checkpoint folders as a config and float32 arrays.
+
+Every tensor of a folder is accounted for: one that is missing, left over, misshapen or not finite is an error, never a
+guess. What the families of checkpoints call things stands in adapters.py.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from cimstudy.errors import InputError
+from cimstudy.transformer.adapters import ADAPTERS, Adapter
+from cimstudy.transformer.config import TransformerConfig, check_field, digital_shapes, matrix_shapes
+
+Array = NDArray[np.float32]
+Stored = NDArray[Any]  # a tensor in its stored number format; bfloat16 as its 16 bits
+Raw = Mapping[str, Any]  # config.json as it is
+
+_DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is the upper half of a float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A folder, read and checked."""
+
+    config: TransformerConfig
+    weights: Mapping[str, Array]  # read-only; matrices (n_in, n_out), C-contiguous
+    checksum: str  # SHA-256 of the safetensors files' bytes, hex
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """What `folder` holds: config.json, and model.safetensors or its shards.  Bad folders raise one InputError line."""
+    raw = _read_json(folder, "config.json")
+    adapter = _adapter(raw, folder)
+    config = _config(raw, adapter, folder)
+    files = _weight_files(folder)
+    weights = _weights(_all_tensors(files), config, adapter, folder)
+    return Checkpoint(config=config, weights=weights, checksum=_checksum(files))
+
+
+def _read_json(folder: Path, name: str) -> Raw:
+    if not folder.is_dir():
+        raise InputError(f"no model at {str(folder)!r}; allowed: 'bundled', or a checkpoint's folder")
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"no {name} in {str(folder)!r}; a checkpoint's folder holds config.json and model.safetensors")
+    try:
+        raw = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} is not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{str(path)!r} holds a JSON {type(raw).__name__}; allowed: an object")
+    return raw
+
+
+def _adapter(raw: Raw, folder: Path) -> Adapter:
+    kind = raw.get("model_type")
+    if not isinstance(kind, str) or kind not in ADAPTERS:
+        raise InputError(f"model_type {kind!r} in {str(folder)!r}; allowed: {', '.join(sorted(ADAPTERS))}")
+    return ADAPTERS[kind]
+
+
+def _config(raw: Raw, adapter: Adapter, folder: Path) -> TransformerConfig:
+    for path, allowed in adapter.fixed.items():
+        value = _lookup(raw, path)
+        if value is not None and value not in allowed:
+            names = " or ".join([*(repr(a) for a in allowed), "none"])
+            raise InputError(f"{path}={value!r} in the config.json of {str(folder)!r}; allowed: {names}")
+    known: dict[str, Any] = {}
+    for ours, setting in adapter.settings.items():
+        found = [value for path in setting.paths if (value := _lookup(raw, path)) is not None]
+        if found:
+            known[ours] = found[0]
+        elif setting.default is not None:
+            known[ours] = setting.default(known)
+        else:
+            raise InputError(f"no {setting.paths[0]} in the config.json of {str(folder)!r}; it is required")
+        check_field(ours, known[ours])  # at once, as defaults compute with it
+    return TransformerConfig(**known)
+
+
+def _lookup(raw: Raw, path: str) -> Any:
+    value: Any = raw
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    single, index = folder / "model.safetensors", "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if not (folder / index).is_file():
+        found = ", ".join(sorted(path.name for path in folder.iterdir() if path.name != "config.json")) or "nothing"
+        raise InputError(
+            f"no model.safetensors in {str(folder)!r}, which holds {found}; allowed: model.safetensors, or its shards "
+            f"with {index} (pytorch_model.bin can be converted with safetensors' own tool)"
+        )
+    shards = _read_json(folder, index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+        raise InputError(f"{index} in {str(folder)!r} has no weight_map; it maps each tensor to its file")
+    files = [folder / name for name in sorted(set(shards.values()))]
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise InputError(f"{str(folder)!r} lacks {', '.join(missing)}, named in its {index}")
+    return files
+
+
+def _all_tensors(files: list[Path]) -> dict[str, Stored]:
+    tensors: dict[str, Stored] = {}
+    for path in files:
+        for name, tensor in _tensors(path):
+            if name in tensors:
+                raise InputError(f"tensor {name} is in two of the files in {str(path.parent)!r}; allowed: in one")
+            tensors[name] = tensor
+    return tensors
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, Stored]]:
+    """Names and memory-mapped tensors of one file, in their stored number format."""
+    try:
+        with safe_open(path, framework="np"):
+            pass  # checks the header, and that the file is as long as it says
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{str(path)!r} is cut short or no safetensors file: {error}") from None
+    # Read by hand, because NumPy knows no bfloat16.
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    data = np.memmap(path, np.uint8, "r", start) if path.stat().st_size > start else np.empty(0, np.uint8)
+    header.pop("__metadata__", None)
+    for name, entry in header.items():
+        if entry["dtype"] not in _DTYPES:
+            raise InputError(f"tensor {name} in {str(path)!r} is {entry['dtype']}; allowed: {', '.join(_DTYPES)}")
+        begin, end = entry["data_offsets"]
+        yield name, data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+def _weights(
+    tensors: Mapping[str, Stored], config: TransformerConfig, adapter: Adapter, folder: Path
+) -> dict[str, Array]:
+    matrices = matrix_shapes(config)
+    shapes: dict[str, tuple[int, ...]] = {**digital_shapes(config), **matrices}
+    ignored = [*adapter.ignored]
+    if config.tied_embeddings:
+        del shapes["head"]
+        ignored.append(re.escape(adapter.tensor("head")))  # a copy of the embedding, in some files
+    _account_for(tensors, [adapter.tensor(name) for name in shapes], ignored, folder)
+    weights = {}
+    for name, shape in shapes.items():
+        flipped = adapter.transposed and name in matrices
+        weights[name] = _weight(tensors, adapter.tensor(name), shape[::-1] if flipped else shape, folder)
+        if flipped:
+            weights[name] = _frozen(weights[name].T)
+    if config.tied_embeddings:
+        weights["head"] = _frozen(weights["embedding"].T)
+    return weights
+
+
+def _account_for(tensors: Mapping[str, Stored], needed: list[str], ignored: list[str], folder: Path) -> None:
+    missing = [name for name in needed if name not in tensors]
+    if missing:
+        raise InputError(f"{str(folder)!r} lacks {_some(missing)}; its config.json calls for {len(needed)} tensors")
+    extra = sorted(set(tensors) - set(needed))
+    extra = [name for name in extra if not any(re.fullmatch(pattern, name) for pattern in ignored)]
+    if extra:
+        raise InputError(f"{str(folder)!r} holds {_some(extra)}, which its config.json has no place for")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more tensors" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _weight(tensors: Mapping[str, Stored], name: str, shape: tuple[int, ...], folder: Path) -> Array:
+    stored = tensors[name]
+    if stored.shape != shape:
+        raise InputError(
+            f"tensor {name} in {str(folder)!r} is {stored.shape}; allowed: {shape}, which follows from config.json"
+        )
+    if stored.dtype == np.uint16:
+        stored = (stored.astype(np.uint32) << 16).view(np.float32)
+    if not np.isfinite(stored).all():
+        raise InputError(f"tensor {name} in {str(folder)!r} holds NaN or infinity; allowed: finite weights")
+    return _frozen(stored)
+
+
+def _frozen(array: Stored) -> Array:
+    """Read-only float32 copy, C-contiguous."""
+    copy = np.array(array, np.float32, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def _checksum(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,110 @@
+"""A chip computes what its matrices hold; what is perfect meets the digital run."""
+
+import numpy as np
+import pytest
+
+from cimstudy.analog import Key, map_matrix
+from cimstudy.errors import InputError
+from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
+from cimstudy.transformer import Model, TransformerConfig
+from cimstudy.transformer.chip import map_model, program
+from cimstudy.transformer.config import digital_shapes, matrix_shapes
+
+CONFIG = TransformerConfig(
+    vocab_size=256, width=24, layers=2, heads=3, kv_heads=1, head_width=8, ffn_width=40, context=16
+)
+ERRONEOUS = Device(programming=NormalOfRange(std=0.05))
+
+
+def random_model(seed=0):
+    rng = np.random.default_rng(seed)
+    matrices = {
+        name: (rng.standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
+        for name, shape in matrix_shapes(CONFIG).items()
+    }
+    rest = {
+        name: np.ones(shape, np.float32) if len(shape) == 1 else rng.standard_normal(shape).astype(np.float32)
+        for name, shape in digital_shapes(CONFIG).items()
+    }
+    return Model(name="random", config=CONFIG, weights=matrices | rest, checksum=f"{seed}")
+
+
+MODEL = random_model()
+TOKENS = np.random.default_rng(1).integers(0, 256, (3, 16))
+CALIBRATION = np.random.default_rng(2).integers(0, 256, (2, 16))
+
+
+def test_a_perfect_chip_meets_the_digital_run():
+    hardware = Hardware(crossbar=Crossbar(weights=Differential(bits=None), dac=None, adc=None))
+    np.testing.assert_allclose(program(MODEL, hardware).logits(TOKENS), MODEL.logits(TOKENS), atol=1e-4)
+
+
+def test_every_matrix_is_programmed_under_its_own_name():
+    hardware = Hardware(device=ERRONEOUS, crossbar=Crossbar(adc=None))
+    chip = program(MODEL, hardware, seed=3, trial=4)
+    assert list(chip.matrices) == list(MODEL.matrices)
+    for name, matrix in chip.matrices.items():
+        alone = map_matrix(MODEL.weights[name], hardware).program(Key.root(3, 4).of(name))
+        np.testing.assert_array_equal(matrix.weights, alone.weights)
+
+
+def test_chips_are_numbered_and_repeat():
+    hardware = Hardware(device=ERRONEOUS)
+    one, again, other = (
+        program(MODEL, hardware, trial=trial, calibration=CALIBRATION).logits(TOKENS) for trial in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert (one != other).any()
+
+
+def test_the_architecture_keeps_matrices_digital():
+    hardware = Hardware(
+        device=ERRONEOUS, crossbar=Crossbar(adc=None), architecture=Architecture(crossbar=("layers.1.ffn.*", "head"))
+    )
+    chip = program(MODEL, hardware)
+    assert set(chip.matrices) == {"layers.1.ffn.gate", "layers.1.ffn.up", "layers.1.ffn.down", "head"}
+
+
+def test_a_pattern_that_fits_nothing_is_refused():
+    hardware = Hardware(architecture=Architecture(crossbar=("layers.7.*",)))
+    with pytest.raises(InputError, match=r"pattern 'layers.7.\*' fits no matrix of random; there are: layers.0.att"):
+        program(MODEL, hardware, calibration=CALIBRATION)
+
+
+def test_mapping_does_not_depend_on_errors_or_converter_bits():
+    noisy = Hardware(device="rram-neurram", crossbar=Crossbar(adc=Adc(bits=5)))
+    quiet = Hardware(device=noisy.device.replace("programming", None), crossbar=Crossbar(adc=Adc(bits=9)))
+    for name, mapped in map_model(MODEL, noisy, CALIBRATION).items():
+        other = map_model(MODEL, quiet, CALIBRATION)[name]
+        np.testing.assert_array_equal(mapped.targets.levels, other.targets.levels)
+        np.testing.assert_array_equal(mapped.ranges.adc, other.ranges.adc)
+        fresh = map_model(random_model(), noisy, CALIBRATION.copy())[name]  # nothing kept from the first
+        np.testing.assert_array_equal(mapped.ranges.adc, fresh.ranges.adc)
+
+
+def test_calibration_follows_its_tokens():
+    hardware = Hardware(crossbar=Crossbar(dac=Dac(range="calibrated")))
+    one = map_model(MODEL, hardware, CALIBRATION)["head"].ranges
+    two = map_model(MODEL, hardware, TOKENS)["head"].ranges
+    assert one.inputs != two.inputs
+    assert (one.adc != two.adc).all()
+
+
+def test_read_noise_is_fresh_for_every_token_and_keyed_by_its_number():
+    hardware = Hardware(device=Device(read_noise=NormalOfRange(std=0.1)), crossbar=Crossbar(adc=None))
+    chip = program(MODEL, hardware)
+    twice = chip.logits(np.stack([TOKENS[0], TOKENS[0]]))
+    assert (twice[0] != twice[1]).any()
+    np.testing.assert_allclose(chip.logits(TOKENS[1:2], first_vector=16), chip.logits(TOKENS)[1:2], atol=1e-4)
+
+
+def test_bytes_calibrate_themselves_and_other_models_need_tokens():
+    assert program(MODEL, Hardware()).logits(TOKENS).shape == (3, 16, 256)
+    words = Model(
+        name="words",
+        config=TransformerConfig(**{**vars(CONFIG), "vocab_size": 300}),
+        weights=MODEL.weights,
+        checksum="words",
+    )
+    with pytest.raises(InputError, match="words: 'calibrated' converter ranges need calibration tokens"):
+        program(words, Hardware())
