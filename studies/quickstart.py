@@ -13,6 +13,6 @@ study = cim.Study(
     name="quickstart",
     workload=cim.workloads.LanguageModel(model="bundled", text="bundled", tokens=2048),
     hardware=cim.Hardware(device=device, crossbar="sliced-128"),
-    space=cim.Grid({"device.programming.std": [0, 0.02, 0.05, 0.1], "crossbar.adc.bits": [4, 5, 6, 8]}),
+    space=cim.Grid({"device.programming.std": [0, 0.01, 0.02, 0.04], "crossbar.adc.bits": [4, 5, 6, 8]}),
     trials=8,
 )

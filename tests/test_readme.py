@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import cimstudy
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page: page.read_text() for page in PAGES}
@@ -56,7 +58,7 @@ def test_python_examples_define_sound_studies(page):
     for block in re.findall(r"```python\n(.*?)```", TEXT[page], flags=re.DOTALL):
         lines = block.splitlines()
         stops = [place for place, line in enumerate(lines) if re.search(r"\.run\(|open_zarr|SLURMCluster|^\w+\.", line)]
-        scope = {"w": None}
+        scope = {"cim": cimstudy}
         code = "\n".join(lines[: min(stops, default=len(lines))])
         exec(compile(code, str(page), "exec"), scope)  # noqa: S102 - the examples are ours
         if "study" in scope:

@@ -1,0 +1,63 @@
+"""Studies: a space of points, a workload and chips; evaluated on Dask, kept in Zarr, read with xarray.
+
+Names are imported when first used: a worker that evaluates needs neither xarray nor a cluster.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cimstudy.study.axis import Axis
+    from cimstudy.study.load import load_study
+    from cimstudy.study.plan import DryRun, Plan
+    from cimstudy.study.results import Failure, StoreStatus, open_results, store_status
+    from cimstudy.study.space import Grid, Point, Space
+    from cimstudy.study.stop import ClusterLostError, Interrupted
+    from cimstudy.study.study import Study
+    from cimstudy.study.workload import Workload
+
+_FILES = {
+    "Axis": "axis",
+    "ClusterLostError": "stop",
+    "DryRun": "plan",
+    "Failure": "results",
+    "Grid": "space",
+    "Interrupted": "stop",
+    "Plan": "plan",
+    "Point": "space",
+    "Space": "space",
+    "StoreStatus": "results",
+    "Study": "study",
+    "Workload": "workload",
+    "load_study": "load",
+    "open_results": "results",
+    "store_status": "results",
+}
+
+__all__ = [
+    "Axis",
+    "ClusterLostError",
+    "DryRun",
+    "Failure",
+    "Grid",
+    "Interrupted",
+    "Plan",
+    "Point",
+    "Space",
+    "StoreStatus",
+    "Study",
+    "Workload",
+    "load_study",
+    "open_results",
+    "store_status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,94 @@
+"""Writing a block: one task, whole chunks, data first and `status` last."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cimstudy.study.evaluate import Outcome, matched
+from cimstudy.study.layout import BOOKKEEPING
+from cimstudy.study.lock import locked
+from cimstudy.study.plan import DONE, FAILED, Block
+from cimstudy.study.store import Arrays, case_arrays, open_group
+
+Case = tuple[int, int]  # row, trial
+
+
+@lru_cache(maxsize=4)
+def handles(store: str, run: str) -> Arrays:  # noqa: ARG001 - another run may find another shape
+    """The arrays of a store, opened once for each run and process."""
+    return open_arrays(store)
+
+
+def open_arrays(store: str) -> Arrays:
+    """The arrays over (point, trial), as they are now."""
+    return case_arrays(open_group(store, write=True, consolidated=False))
+
+
+def check_owned(block: Block, chunk: tuple[int, ...]) -> None:
+    """A task owns its chunk: two that share one would lose each other's cases without an error."""
+    for (start, stop), size in zip((block.rows, block.trials), chunk, strict=False):
+        if start % size or not start < stop <= start + size:
+            raise RuntimeError(f"block {block} is not within one chunk of {chunk[:2]}")
+
+
+def block_lock(store: str, run: str, block: Block, *, wait: bool) -> AbstractContextManager[bool]:
+    """The lock of a block, whose byte stays the same however much the store grows."""
+    chunk = handles(store, run)["status"].chunks
+    return locked(store, 1 + (block.rows[0] // chunk[0] << 24) + block.trials[0] // chunk[1], wait=wait)
+
+
+def case_shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """The shape that each metric has in one case."""
+    return {name: array.shape[2:] for name, array in arrays.items() if name not in BOOKKEEPING}
+
+
+def block_status(arrays: Arrays, block: Block) -> NDArray[np.int8]:
+    """The states of a block's cases, read now. (points, trials)."""
+    return np.asarray(arrays["status"][block.region], np.int8)
+
+
+def write_block(store: str, run: str, block: Block, outcomes: Mapping[Case, Outcome]) -> NDArray[np.int8]:
+    """Add outcomes to a block and write it whole. Only with the block's lock held.
+
+    Cases that the store has as done stay as they are. A block at the edge of the arrays is written with their present
+    shape, for another runner may have extended them. Returns the states of the block's cases. (points, trials).
+    """
+    arrays = handles(store, run)
+    chunk = arrays["status"].chunks
+    check_owned(block, chunk)
+    if block.shape != chunk[:2]:
+        arrays = open_arrays(store)
+    present = read_block(arrays, block)
+    had_errors = present["error"].any()
+    for (row, trial), outcome in outcomes.items():
+        place = (row - block.rows[0], trial - block.trials[0])
+        if present["status"][place] != DONE:
+            put(present, place, matched(outcome, case_shapes(arrays)))
+    if not (had_errors or present["error"].any()):
+        del present["error"]  # there is no file, and none is needed
+    for name, values in present.items():
+        arrays[name][block.region] = values
+    return np.asarray(present["status"], np.int8)
+
+
+def read_block(arrays: Arrays, block: Block) -> dict[str, NDArray[Any]]:
+    """What a block holds, `status` last; blanks, without reading more than that, if no case of it is finished."""
+    status = block_status(arrays, block)
+    if status.any():
+        return {name: np.array(array[block.region]) for name, array in arrays.items()}
+    return {
+        name: np.full((*block.shape, *array.shape[2:]), array.fill_value, array.dtype) for name, array in arrays.items()
+    }
+
+
+def put(present: dict[str, NDArray[Any]], place: Case, outcome: Outcome) -> None:
+    """Enter an outcome at its place."""
+    for name in present.keys() - BOOKKEEPING:
+        present[name][place] = np.nan if outcome.error else outcome.values[name]
+    present["error"][place] = outcome.error
+    present["duration"][place] = outcome.seconds
+    present["status"][place] = FAILED if outcome.error else DONE

@@ -1,0 +1,117 @@
+"""What a store holds: its variables, their dimensions and attributes, and the coordinates of points."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cimstudy.errors import InputError
+from cimstudy.metric import Metric
+from cimstudy.study.axis import RESERVED, label
+from cimstudy.study.evaluate import Outcome
+
+COORDINATE_CHUNK = 4096  # points; larger than most studies, so that a coordinate is one file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A variable over point and trial: its shape and dimensions beyond these."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+    dims: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str = "float64"
+    fill: Any = float("nan")
+
+
+STATES = {"flag_values": [0, 1, 2], "flag_meanings": "pending done failed"}
+BOOKKEEPING = {  # in the order of writing
+    "error": Column(
+        name="error",
+        attributes={"long_name": "what a failed case raised: one line, then the traceback"},
+        dtype="string",
+        fill="",
+    ),
+    "duration": Column(name="duration", attributes={"long_name": "wall time of a case", "units": "s"}, dtype="float32"),
+    "status": Column(name="status", attributes={"long_name": "state of a case"} | STATES, dtype="int8", fill=0),
+}
+
+
+def columns(
+    outcome: Outcome | None, metrics: Mapping[str, Metric], reference: Mapping[str, float]
+) -> tuple[Column, ...]:
+    """The variables of a study, from what a case returned and what the workload declares.
+
+    Raises InputError if these disagree, if a name is taken, or if there is neither a case nor a full declaration.
+    """
+    shapes = (
+        declared_shapes(metrics) if outcome is None else {name: array.shape for name, array in outcome.values.items()}
+    )
+    if metrics and shapes.keys() != metrics.keys():
+        raise InputError(f"the workload returned {', '.join(shapes)}; it declares the metrics {', '.join(metrics)}")
+    if not shapes:
+        raise InputError("the workload returned no metrics; allowed: one or more, by name")
+    found = tuple(column(name, shape, metrics.get(name), reference.get(name)) for name, shape in shapes.items())
+    check_names(found)
+    return found
+
+
+def declared_shapes(metrics: Mapping[str, Metric]) -> dict[str, tuple[int, ...]]:
+    """The shapes that need no case to be known."""
+    arrays = [name for name, metric in metrics.items() if metric.dims]
+    if arrays or not metrics:
+        raise InputError("no case could be evaluated, so the metrics' shapes are unknown")
+    return dict.fromkeys(metrics, ())
+
+
+def column(name: str, shape: tuple[int, ...], metric: Metric | None, reference: float | None) -> Column:
+    """One variable."""
+    if metric is None:
+        return Column(name=name, shape=shape, dims=tuple(f"{name}_{axis}" for axis in range(len(shape))))
+    if len(metric.dims) != len(shape):
+        raise InputError(f"metric {name} has the shape {shape}; it declares the dimensions {metric.dims}")
+    attributes: dict[str, Any] = {"units": metric.units, "long_name": metric.long_name}
+    attributes |= {} if metric.better is None else {"better": metric.better}
+    attributes |= {} if reference is None else {"reference": float(reference)}
+    return Column(name=name, shape=shape, dims=metric.dims, attributes=attributes)
+
+
+def check_names(found: Sequence[Column]) -> None:
+    """Raise InputError for a metric with a reserved name, or a dimension that has two lengths."""
+    sizes: dict[str, tuple[str, int]] = {}
+    for metric in found:
+        if metric.name in RESERVED:
+            raise InputError(f"a metric cannot be named {metric.name!r}; taken: {', '.join(sorted(RESERVED))}")
+        for dim, size in zip(metric.dims, metric.shape, strict=True):
+            other, length = sizes.setdefault(dim, (metric.name, size))
+            if length != size or dim in RESERVED:
+                raise InputError(
+                    f"dimension {dim} is {length} long in {other}, {size} in {metric.name}; allowed: one length"
+                )
+
+
+def coordinate(values: Sequence[Any]) -> NDArray[Any]:
+    """The coordinate of an axis: numbers and booleans as they are if all are of one kind, text otherwise.
+
+    Raises InputError if two different values would look the same.
+    """
+    labels = [label(value) for value in values]
+    kinds = {type(item) for item in labels}
+    if kinds == {bool}:
+        return np.array(labels, np.bool_)
+    if kinds == {int} and all(-(2**63) <= item < 2**63 for item in labels):
+        return np.array(labels, np.int64)
+    if kinds <= {int, float} and kinds:
+        return np.array(labels, np.float64)
+    return np.array([item if isinstance(item, str) else str(item) for item in labels], dtype=object)
+
+
+def check_labels(path: str, values: Sequence[Any], labels: NDArray[Any]) -> None:
+    """Raise InputError if different values of an axis have one label."""
+    seen: dict[Any, Any] = {}
+    for value, text in zip(values, labels.tolist(), strict=True):
+        if seen.setdefault(text, value) != value:
+            raise InputError(f"axis {path}: two different values are both called {text!r}; give them different names")

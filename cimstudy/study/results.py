@@ -1,0 +1,138 @@
+"""Results of a store: a lazy dataset, N-dimensional where the points are a grid; and what is done and what failed."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cimstudy.study import store as stores
+from cimstudy.study.axis import label
+from cimstudy.study.plan import DONE, FAILED, PENDING
+
+
+def open_results(store: str | Path) -> xr.Dataset:
+    """The results of a study, read when they are used.
+
+    If the store's points are a full grid: one dimension for each axis, in the study's order, then `trial`. Otherwise
+    along `point`, with a coordinate for each axis. Raises InputError if there is no such store.
+    """
+    place = stores.location(store)
+    stores.open_group(place)
+    data = xr.open_zarr(place, consolidated=True, chunks={}, zarr_format=3)
+    data = data[[*data.attrs["metrics"], "status", "error", "duration"]]
+    with dask.config.set(scheduler="synchronous"):  # coordinates are small: no cluster is asked for them
+        return gridded(data.assign_coords({name: data[name].load() for name in data.coords}))
+
+
+def gridded(data: xr.Dataset) -> xr.Dataset:
+    """The dataset with the axes as dimensions if its points are a full grid of them; else as it is."""
+    order_of = ordered_axes(data)
+    columns = [data[name].to_numpy() for name in order_of]
+    levels = {name: levels_of(column, order_of[name]) for name, column in zip(order_of, columns, strict=True)}
+    order = grid_order(columns, list(levels.values()), data.sizes["point"])
+    if order is None:
+        return data
+    kept = [str(name) for name in data.variables if name not in levels and name != "setting"]
+    variables = {name: spread(data.variables[name], levels, order) for name in kept}
+    variables |= {name: xr.Variable((name,), values, data[name].attrs) for name, values in levels.items()}
+    return xr.Dataset(variables, attrs=data.attrs).set_coords("trial")
+
+
+def ordered_axes(data: xr.Dataset) -> dict[str, list[Any]]:
+    """The axes' names and the labels that the study gives their values: in its order, earlier studies' axes last."""
+    names = {data[name].attrs["path"]: name for name in data.attrs["axes"]}
+    now = {axis["path"]: axis["values"] for axis in json.loads(data.attrs["study"])["space"]["axes"]}
+    found = {names[path]: [label(value) for value in values] for path, values in now.items()}
+    return found | {name: [] for name in names.values() if name not in found}
+
+
+def levels_of(values: NDArray[Any], order: Sequence[Any]) -> NDArray[Any]:
+    """The distinct values of an axis: first those in `order`, in that order, then others as they come."""
+    distinct = values[np.sort(np.unique(values, return_index=True)[1])]
+    places: dict[Any, int] = {}
+    for place, value in enumerate(order):
+        places |= {value: place, str(value): place}  # values of mixed kinds are text in the coordinate
+    ranks = [places.get(value, len(order)) for value in distinct.tolist()]
+    return distinct[np.argsort(ranks, kind="stable")]
+
+
+def grid_order(columns: Sequence[NDArray[Any]], levels: Sequence[NDArray[Any]], points: int) -> NDArray[np.intp] | None:
+    """The rows in the order of a full grid over `levels`, last axis fastest; None if the rows are no such grid."""
+    if math.prod(map(len, levels)) != points:
+        return None
+    place = np.zeros(points, np.intp)
+    for column, values in zip(columns, levels, strict=True):
+        codes = {value: code for code, value in enumerate(values.tolist())}
+        place = place * len(values) + np.array([codes[value] for value in column.tolist()], np.intp)
+    order = np.argsort(place)
+    return order if np.array_equal(place[order], np.arange(points)) else None
+
+
+def spread(variable: xr.Variable, levels: Mapping[str, NDArray[Any]], order: NDArray[np.intp]) -> xr.Variable:
+    """A variable along `point` as one over the axes; others as they are."""
+    if variable.dims[:1] != ("point",):
+        return variable
+    ordered = variable if np.array_equal(order, np.arange(len(order))) else variable.isel(point=order)
+    shape = tuple(map(len, levels.values()))
+    values = ordered.data.reshape((*shape, *ordered.shape[1:]))
+    return xr.Variable((*levels, *ordered.dims[1:]), values, variable.attrs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A failed case."""
+
+    point: Mapping[str, Any]  # coordinate values by dimension
+    trial: int
+    error: str  # type and message, one line
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreStatus:
+    """How far a store is."""
+
+    name: str
+    points: int
+    trials: int
+    done: int
+    failed: int
+    pending: int
+    failures: tuple[Failure, ...]
+
+    @property
+    def cases(self) -> int:
+        """Points times trials."""
+        return self.points * self.trials
+
+
+def store_status(store: str | Path) -> StoreStatus:
+    """What is done in a store, what failed and why. Raises InputError if there is no such store."""
+    place = stores.location(store)
+    group = stores.open_group(place)
+    status = stores.read_status(group)
+    return StoreStatus(
+        name=str(group.attrs["name"]),
+        points=status.shape[0],
+        trials=status.shape[1],
+        done=int(np.count_nonzero(status == DONE)),
+        failed=int(np.count_nonzero(status == FAILED)),
+        pending=int(np.count_nonzero(status == PENDING)),
+        failures=tuple(failures(xr.open_zarr(place, consolidated=True, chunks=None, zarr_format=3), status)),
+    )
+
+
+def failures(data: xr.Dataset, status: NDArray[np.int8]) -> Iterator[Failure]:
+    """The failed cases, by point and trial."""
+    rows, trials = np.nonzero(status == FAILED)
+    for row in dict.fromkeys(rows.tolist()):
+        texts = data["error"][row].to_numpy()
+        point = {name: data[name][row].item() for name in data.attrs["axes"]}
+        for trial in trials[rows == row].tolist():
+            yield Failure(point=point, trial=trial, error=str(texts[trial]).partition("\n")[0])

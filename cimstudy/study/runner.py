@@ -1,0 +1,186 @@
+"""Running a study: prepare the store, keep a few blocks in flight for each worker, and let the store remember."""
+
+import contextlib
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from distributed import Client, Future, KilledWorker, as_completed
+
+from cimstudy.errors import InputError
+from cimstudy.study import store as stores
+from cimstudy.study.cluster import connect, result_of, slots
+from cimstudy.study.isolated import run_isolated
+from cimstudy.study.layout import Column, columns
+from cimstudy.study.pilot import Pilot, fly
+from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
+from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter, jobs
+from cimstudy.study.progress import Report, State, moved, reporting
+from cimstudy.study.resolve import Resolved
+from cimstudy.study.results import open_results
+from cimstudy.study.stop import Interrupted
+from cimstudy.study.store import Rows
+from cimstudy.study.study import Study
+from cimstudy.study.task import Job, Payload, Receipt, pack, run_block
+from cimstudy.study.workload import metrics_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+IN_FLIGHT = 3  # blocks for each worker: enough to keep it busy, few enough to lose and to blame
+RECOUNT = 5.0  # s between looks how many workers there are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A study that is being run: where to and on what."""
+
+    study: Study
+    resolved: Sequence[Resolved]  # of each point
+    store: str
+    cluster: Any
+    workers: int | None
+    block: tuple[int, int] | None
+    retry_failed: bool
+
+
+def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
+    """Evaluate what the store lacks of the study. `Study.run` says more."""
+    if run.block is not None:
+        check_block(run.block)
+    clear_parent(run.store)
+    prepared = enter(run.study, run.store, run.resolved)
+    if prepared is not None:
+        check_chunks(prepared, run.block)
+    if prepared is None or prepared.wanted(retry_failed=run.retry_failed).any():
+        try:
+            with reporting(wanted=progress) as report:
+                work(run, prepared, report)
+        except KeyboardInterrupt:
+            raise Interrupted(f"study.run({run.store!r})") from None
+    return open_results(run.store)
+
+
+def work(run: Run, prepared: Ready | None, report: Report) -> None:
+    """Start or join a cluster, create the store if there is none, and complete it."""
+    payload = pack(run.study)
+    report.stage(f"{run.study.name}: {'starting workers' if run.cluster is None else 'connecting'}")
+    with connect(run.cluster, run.workers) as client:
+        pilot = Pilot(seconds_per_case=0.0)
+        if prepared is None:
+            report.stage(f"{run.study.name}: timing a case")
+            pilot = fly(client, payload, run.study, slots(client))
+            prepared = begin(run, pilot, slots(client))
+        report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
+        known = {(prepared.rows[at], trial): outcome for (at, trial), outcome in pilot.outcomes.items()}
+        order = secrets.randbits(32)
+        tasks = jobs(prepared, known, run=uuid.uuid4().hex, order=order, retry_failed=run.retry_failed)
+        state = opening(run, prepared, client.dashboard_link or "")
+        report.show(state)
+        for job, receipt in receipts(client, payload, tasks):
+            state = moved(state, job.todo, receipt.failed - job.failed)
+            report.show(state)
+
+
+def begin(run: Run, pilot: Pilot, workers: int) -> Ready:
+    """Create the store, or extend the one that another runner has created meanwhile."""
+    study, points = run.study, len(run.resolved)
+    variables = variables_of(study, pilot)
+    shape = run.block or block_shape(points, study.trials, seconds_per_case=pilot.seconds_per_case, workers=workers)
+    rows = Rows(axes=study.space.names(), resolved=run.resolved)
+    prepared = enter(study, run.store, run.resolved, lambda: stores.create(run.store, study, rows, variables, shape))
+    assert prepared is not None  # noqa: S101 - made if it was not there
+    return prepared
+
+
+def variables_of(study: Study, pilot: Pilot) -> tuple[Column, ...]:
+    """The metrics' variables. Raises InputError, with the failure, if no case succeeded and they cannot be known."""
+    try:
+        return columns(pilot.sample, metrics_of(study.workload), pilot.reference)
+    except InputError as error:
+        failures = [outcome.error.splitlines()[0] for outcome in pilot.outcomes.values() if outcome.error]
+        reason = f"; the first cases failed: {failures[0]}" if failures and pilot.sample is None else ""
+        raise InputError(f"{error}{reason}") from None
+
+
+def opening(run: Run, prepared: Ready, dashboard: str) -> State:
+    """The state before the first block."""
+    failed = 0 if run.retry_failed else prepared.count(FAILED)
+    finished = prepared.count(DONE) + failed
+    return State(
+        name=run.study.name,
+        total=int(np.count_nonzero(prepared.asked)),
+        finished=finished,
+        at_start=finished,
+        failed=failed,
+        started=time.time(),
+        dashboard=dashboard,
+    )
+
+
+def receipts(client: Client, payload: Payload, tasks: Iterable[Job]) -> Iterator[tuple[Job, Receipt]]:
+    """Run the jobs and yield each with its receipt.
+
+    A job whose block another runner is at comes again at the end, and then waits for that runner.
+    """
+    flight, busy = Flight(client, payload), list[Job]()
+    try:
+        for job in tasks:
+            flight.submit(job)
+            while flight.is_full():
+                yield from flight.landed(busy)
+        while flight.running or busy:
+            for job in busy:
+                flight.submit(replace(job, wait=True))
+            busy = []
+            yield from flight.landed(busy)
+    finally:
+        flight.cancel()
+
+
+class Flight:
+    """The tasks in flight: a few for each worker."""
+
+    def __init__(self, client: Client, payload: Payload) -> None:
+        self.running: dict[Future[Receipt], Job] = {}
+        self._client, self._payload = client, payload
+        self._done = as_completed(loop=client.loop)  # type: ignore[no-untyped-call]
+        self._counted, self._room = float("-inf"), 1
+
+    def submit(self, job: Job, task: Callable[[Payload, Job], Receipt] = run_block) -> None:
+        """Send a job on its way."""
+        future = self._client.submit(task, self._payload, job, pure=False, retries=0)
+        self.running[future] = job
+        self._done.add(future)  # type: ignore[no-untyped-call]
+
+    def landed(self, busy: list[Job]) -> Iterator[tuple[Job, Receipt]]:
+        """Wait for a task and yield its job and receipt, unless the job is put in `busy`.
+
+        A job whose task kills its workers is sent again, to run in child processes.
+        """
+        future = next(self._done)
+        job = self.running.pop(future)
+        try:
+            receipt = result_of(future)
+        except KilledWorker:
+            self.submit(job, run_isolated)
+            return
+        if receipt.busy:
+            busy.append(job)
+        else:
+            yield job, receipt
+
+    def is_full(self) -> bool:
+        """Whether there are enough tasks for now. Clusters grow and shrink, so workers are counted now and then."""
+        if time.monotonic() - self._counted > RECOUNT:
+            self._counted, self._room = time.monotonic(), IN_FLIGHT * slots(self._client)
+        return len(self.running) >= self._room
+
+    def cancel(self) -> None:
+        """Call back what is still in flight: the cluster may not be ours, and go on."""
+        with contextlib.suppress(Exception):  # or be gone
+            self._client.cancel(list(self.running))  # type: ignore[no-untyped-call]

@@ -1,0 +1,264 @@
+"""The store: a Zarr group that is one xarray dataset; created once, grown by the client, written block by block.
+
+Readers see consolidated metadata, rewritten as the last step of every change, so they meet the old or the new shape
+and nothing between. Writers of blocks open arrays without it.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from cimstudy.errors import InputError
+from cimstudy.study.codec import bare, canonical
+from cimstudy.study.layout import BOOKKEEPING, COORDINATE_CHUNK, Column, check_labels, coordinate
+from cimstudy.study.provenance import machine, version, versions
+from cimstudy.study.resolve import Resolved
+from cimstudy.study.study import Study
+
+Arrays = Mapping[str, "zarr.Array[Any]"]
+CASE = ("point", "trial")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The points of a store: what each row is, and the axes whose coordinates tell them apart."""
+
+    axes: Mapping[str, str]  # path -> name of the dimension
+    resolved: Sequence[Resolved]
+
+    def settings(self) -> list[dict[str, Any]]:
+        """The JSON values of all axes, of each row."""
+        return [{path: bare(row.at(path)) for path in self.axes} for row in self.resolved]
+
+
+def location(store: str | Path) -> str:
+    """The store as every process finds it: an absolute path, or a URL as it is."""
+    text = str(store).removeprefix("file://")
+    return text if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def any_group(store: str, *, write: bool = False, consolidated: bool | None = None) -> zarr.Group | None:
+    """The Zarr group at a location; None if there is none. The only place where stores are opened."""
+    try:
+        return zarr.open_group(store, mode="r+" if write else "r", use_consolidated=consolidated, zarr_format=3)
+    except (FileNotFoundError, zarr.errors.NodeNotFoundError, zarr.errors.ContainsArrayError):
+        return None
+    except (ImportError, ValueError, NotADirectoryError) as error:  # no such protocol, no such format
+        reason = " ".join(str(error).split())
+        raise InputError(f"{store} cannot be opened ({reason}); allowed: a path, or a URL that zarr opens") from None
+
+
+def open_group(store: str, *, write: bool = False, consolidated: bool | None = None) -> zarr.Group:
+    """The group of an existing study. Raises InputError if there is none."""
+    group = any_group(store, write=write, consolidated=consolidated)
+    if group is None:
+        raise InputError(f"{store} is not a store of results; allowed: what study.run has written")
+    if "study_hash" not in group.attrs:
+        raise InputError(f"{store} is a Zarr group without a study; allowed: what study.run has written")
+    return group
+
+
+def exists(store: str) -> bool:
+    """Whether a complete store is there. Raises InputError if something else is."""
+    group = any_group(store)
+    if group is None:
+        path = Path(store)
+        if "://" not in store and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
+            raise InputError(f"{store} exists and is not a store of results; allowed: a new path, or a store")
+        return False
+    if "study_hash" in group.attrs:
+        return True
+    if "cimstudy_version" in group.attrs:
+        return False  # a runner died while creating it
+    raise InputError(f"{store} is a Zarr group without a study; allowed: a new path, or a store")
+
+
+def case_arrays(group: zarr.Group) -> dict[str, "zarr.Array[Any]"]:
+    """The arrays over (point, trial), metrics first and `status` last, which is the order of writing."""
+    found = {name: array for name, array in group.arrays() if dims_of(array)[:2] == CASE}
+    return {name: found[name] for name in [*(name for name in found if name not in BOOKKEEPING), *BOOKKEEPING]}
+
+
+def dims_of(array: "zarr.Array[Any]") -> tuple[str | None, ...]:
+    """An array's dimension names."""
+    return tuple(getattr(array.metadata, "dimension_names", None) or ())
+
+
+def block_of(group: zarr.Group) -> tuple[int, int]:
+    """The points and trials of this store's blocks."""
+    points, trials = status_array(group).chunks
+    return points, trials
+
+
+def status_array(group: zarr.Group) -> "zarr.Array[Any]":
+    """The states of all cases."""
+    array = group["status"]
+    assert isinstance(array, zarr.Array)  # noqa: S101 - for the type checker
+    return array
+
+
+def read_status(group: zarr.Group) -> NDArray[np.int8]:
+    """The states of all cases. (points, trials)."""
+    return np.asarray(status_array(group)[:], np.int8)
+
+
+def mean_duration(store: str) -> float | None:
+    """The mean time of a finished case, s; None if there is none."""
+    seconds = np.asarray(open_group(store)["duration"][:])  # type: ignore[index]
+    seconds = seconds[np.isfinite(seconds)]
+    return float(seconds.mean(dtype=np.float64)) if seconds.size else None
+
+
+def metric_sizes(store: str) -> list[int]:
+    """How many numbers each metric has in one case."""
+    arrays = case_arrays(open_group(store))
+    return [math.prod(array.shape[2:]) for name, array in arrays.items() if name not in BOOKKEEPING]
+
+
+def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], block: tuple[int, int]) -> zarr.Group:
+    """A new store in which every case is pending. Only with the store's lock held."""
+    group = zarr.create_group(
+        store, overwrite=True, zarr_format=3, attributes={"cimstudy_version": version("cimstudy")}
+    )
+    shape = (len(rows.resolved), study.trials)
+    for column in (*columns, *BOOKKEEPING.values()):
+        make_array(group, column, shape, block)
+    write_coordinates(group, rows, study.trials)
+    group.update_attributes({"metrics": [column.name for column in columns]})
+    finish(group, study, rows)
+    return group
+
+
+def make_array(group: zarr.Group, column: Column, shape: tuple[int, int], block: tuple[int, int]) -> None:
+    """An empty array over (point, trial), whose chunks are blocks."""
+    group.create_array(
+        column.name,
+        shape=(*shape, *column.shape),
+        chunks=(*block, *(max(1, size) for size in column.shape)),
+        dtype=column.dtype,
+        fill_value=column.fill,
+        dimension_names=(*CASE, *column.dims),
+        attributes=dict(column.attributes),
+    )
+
+
+def extend(group: zarr.Group, study: Study, rows: Rows) -> None:
+    """Make room for more points and trials, and take over the study. Only with the store's lock held; never shrinks."""
+    old_points, old_trials = status_array(group).shape
+    points, trials = max(old_points, len(rows.resolved)), max(old_trials, study.trials)
+    for array in case_arrays(group).values():
+        if array.shape[:2] != (points, trials):
+            array.resize((points, trials, *array.shape[2:]))
+    write_coordinates(group, rows, trials)
+    finish(group, study, rows)
+
+
+def write_coordinates(group: zarr.Group, rows: Rows, trials: int) -> None:
+    """The coordinates of all points and trials."""
+    for path, name in rows.axes.items():
+        values = [row.at(path) for row in rows.resolved]
+        labels = coordinate(values)
+        check_labels(path, values, labels)
+        write_coordinate(group, name, "point", labels, {"path": path})
+    settings = np.array([canonical(setting) for setting in rows.settings()], dtype=object)
+    write_coordinate(group, "setting", "point", settings, {"long_name": "values of all axes, as JSON"})
+    write_coordinate(group, "trial", "trial", np.arange(trials), {"long_name": "chip"})
+
+
+def write_coordinate(
+    group: zarr.Group, name: str, dim: str, values: NDArray[Any], attributes: Mapping[str, Any]
+) -> None:
+    """A coordinate, new or grown; made anew if its values are now of another kind."""
+    dtype: Any = "string" if values.dtype == object else values.dtype
+    kind = "T" if values.dtype == object else values.dtype.kind  # T: text of any length
+    array = group.get(name)
+    if isinstance(array, zarr.Array) and array.dtype.kind == kind:
+        array.resize(values.shape)
+    else:
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=(COORDINATE_CHUNK,),
+            dtype=dtype,
+            dimension_names=(dim,),
+            attributes=dict(attributes),
+            overwrite=True,
+        )
+    array[:] = values
+
+
+def finish(group: zarr.Group, study: Study, rows: Rows) -> None:
+    """Write the attributes, and last the consolidated metadata: from here on readers see the new state."""
+    names = list(rows.axes.values())
+    now = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "study_hash": study.hash(), **here()}
+    history = [*history_of(group), now]
+    attributes = {
+        "cimstudy_version": version("cimstudy"),
+        "name": study.name,
+        "study": study.to_json(),
+        "study_hash": study.hash(),
+        "seed": study.seed,
+        "versions": history[0]["versions"],
+        "machine": history[0]["machine"],
+        "checksums": study.checksums(),
+        "created": history[0]["time"],
+        "history": history,  # of definitions, versions and machines that results come from
+        "axes": names,
+        "coordinates": " ".join([*names, "setting"]),  # xarray's convention
+    }
+    zarr.open_group(group.store, mode="r+").update_attributes(attributes)  # with what readers see kept until the end
+    with warnings.catch_warnings():  # it is "not part of the specification", but what xarray reads
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part", category=UserWarning)
+        zarr.consolidate_metadata(group.store, zarr_format=3)
+
+
+def history_of(group: zarr.Group) -> list[dict[str, Any]]:
+    """What has filled this store, oldest first."""
+    found: Any = group.attrs.get("history", [])
+    return list(found)
+
+
+def here() -> dict[str, Any]:
+    """What results computed now depend on."""
+    return {"versions": versions(), "machine": machine()}
+
+
+def same_place(group: zarr.Group) -> bool:
+    """Whether what filled the store last had the versions and the machine of now."""
+    latest = history_of(group)[-1]
+    return {name: latest[name] for name in here()} == here()
+
+
+def stored_axes(group: zarr.Group) -> dict[str, str]:
+    """The axes of a store: path -> name."""
+    names: Any = group.attrs["axes"]
+    return {str(group[name].attrs["path"]): str(name) for name in names}
+
+
+def stored_settings(group: zarr.Group) -> Iterator[dict[str, Any]]:
+    """The setting of each row, up to the last one that was written in full."""
+    for text in np.asarray(group["setting"][:]).tolist():  # type: ignore[index]
+        if text:
+            yield json.loads(text)
+
+
+def is_settled(store: str) -> bool:
+    """Whether readers see the store as it is: no runner died while it created or extended it."""
+    seen, real = any_group(store), any_group(store, consolidated=False)
+    if seen is None or real is None or seen.metadata.consolidated_metadata is None:
+        return False
+    return shapes(seen) == shapes(real)
+
+
+def shapes(group: zarr.Group) -> dict[str, tuple[Any, ...]]:
+    """The shape and kind of each array."""
+    return {name: (array.shape, array.dtype) for name, array in group.arrays()}

@@ -1,0 +1,166 @@
+"""Study: a workload, a hardware, what to vary, how many chips: a value that can be printed, hashed, stored and run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from cimstudy.errors import InputError
+from cimstudy.hardware import Hardware, Part
+from cimstudy.study.codec import decode, describe, digest
+from cimstudy.study.resolve import Resolved, Resolver
+from cimstudy.study.shipping import code_of
+from cimstudy.study.space import Grid, Point, Space
+from cimstudy.study.workload import check_workload, checksums_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from cimstudy.study.plan import DryRun
+
+SHOWN = 8  # messages of bad points that one error line lists
+
+
+class Study(Part):
+    """`workload` on `trials` chips at every point of `space`, starting from `hardware`.
+
+    Axes are dotted paths of the hardware (`device.programming.std`), whole parts (`device`), or fields of the workload
+    (`workload.time`). Equal seeds and trials are equal chips, at every point.
+    """
+
+    name: str = Field(min_length=1, pattern=r"^[^\n]*$")
+    workload: Any
+    hardware: Hardware = Hardware()
+    space: Space = Grid()
+    trials: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _workload_can_be_named(self) -> Self:
+        check_workload(self.workload)
+        describe(self.workload)
+        return self
+
+    @model_validator(mode="after")
+    def _axes_lead_somewhere(self) -> Self:
+        roots = [*Hardware.model_fields, "workload"]
+        for axis in self.space.axes:
+            root, _, rest = axis.path.partition(".")
+            if root not in roots or axis.path == "workload":
+                raise InputError(
+                    f"axis {axis.path}: unknown; an axis starts with {', '.join(roots[:-1])} or workload.<field>"
+                )
+            if root == "workload" and not isinstance(self.workload, Part):
+                raise InputError(
+                    f"axis {axis.path}: the workload {type_of(self.workload)} is no Part and has no field {rest!r}"
+                )
+        return self
+
+    def resolve(self, point: Point) -> Resolved:
+        """What this point is. Raises InputError, naming what is allowed, if there is no such hardware or workload."""
+        return Resolver(self.hardware, self.workload)(point)
+
+    def point_hardware(self, point: Point) -> Hardware:
+        """The hardware at this point."""
+        return self.resolve(point).hardware
+
+    def resolve_all(self) -> tuple[Resolved, ...]:
+        """What every point of the space is: the whole study is sound, or one InputError names all that is not."""
+        found = collect(Resolver(self.hardware, self.workload), self.space.points())
+        check = getattr(self.workload, "check", None)
+        if check is not None:
+            collect(lambda resolved: resolved.workload.check(resolved.hardware), found)
+        places: dict[str, int] = {}
+        for place, resolved in enumerate(found):
+            if places.setdefault(resolved.identity, place) != place:
+                raise InputError(
+                    f"points {places[resolved.identity]} and {place} of the space are the same; allowed: each once"
+                )
+        return tuple(found)
+
+    def checksums(self) -> dict[str, str]:
+        """Of the workload's model and data, and of its code if a study file holds that."""
+        return checksums_of(self.workload) | code_of(self.workload)
+
+    def to_json(self) -> str:
+        """The study as JSON text, from which `from_json` makes an equal one."""
+        rest = {"hardware": self.hardware, "space": self.space}
+        parts = {name: part.model_dump(mode="json") for name, part in rest.items()}
+        numbers = {"trials": self.trials, "seed": self.seed}
+        return json.dumps(
+            {"name": self.name, "workload": describe(self.workload), **parts, **numbers}, ensure_ascii=False
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The study of this text. Raises InputError if it is none, or if its workload cannot be imported."""
+        try:
+            values = json.loads(text)
+            return cls(**values | {"workload": decode(values["workload"])})
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise InputError(
+                f"this is not a study's JSON ({type(error).__name__}: {error}); allowed: what to_json gives"
+            ) from None
+
+    def hash(self) -> str:
+        """32 hexadecimal digits that name this definition."""
+        return digest(json.loads(self.to_json()))
+
+    def run(  # noqa: PLR0913 - each an option of its own
+        self,
+        store: str | Path,
+        *,
+        cluster: Any = None,
+        workers: int | None = None,
+        block: tuple[int, int] | None = None,
+        progress: bool = True,
+        retry_failed: bool = False,
+    ) -> "xr.Dataset":
+        """Evaluate what the store lacks, and return `open_results(store)`.
+
+        `cluster`: None for worker processes on this machine (`workers` of them, by default one for each core), the
+        address of a Dask scheduler, or a Dask client. `block`: how many points and trials one task evaluates, by
+        default from the measured time of a case. Raises InputError before any work starts if the study is unsound or
+        the store holds another one; Interrupted on Ctrl-C, after which the same call goes on.
+        """
+        from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - defining a study needs no cluster
+        from cimstudy.study.store import location  # noqa: PLC0415 - as above
+
+        this = Run(
+            study=self,
+            resolved=self.resolve_all(),
+            store=location(store),
+            cluster=cluster,
+            workers=workers,
+            block=block,
+            retry_failed=retry_failed,
+        )
+        return carry_out(this, progress=progress)
+
+    def dry_run(self, store: str | Path, *, workers: int | None = None) -> "DryRun":
+        """What `run` would do, from one timed case: cases, blocks, seconds, bytes, files. Writes nothing."""
+        from cimstudy.study.rehearse import dry_run  # noqa: PLC0415 - as above
+
+        return dry_run(self, store, workers)
+
+
+def type_of(workload: Any) -> str:
+    """The name of a workload's function or class."""
+    return str(describe(workload)["type"])
+
+
+def collect(function: Callable[[Any], Any], items: Any) -> list[Any]:
+    """`function` of every item. Raises one InputError with the distinct messages of all items that are bad."""
+    found: list[Any] = []
+    messages: dict[str, None] = {}
+    for item in items:
+        try:
+            found.append(function(item))
+        except InputError as error:
+            messages[str(error)] = None
+    if messages:
+        more = f"; and {len(messages) - SHOWN} more" if len(messages) > SHOWN else ""
+        raise InputError("; ".join(list(messages)[:SHOWN]) + more)
+    return found

@@ -1,0 +1,131 @@
+"""What runs on workers: evaluate a block and write it. Only a receipt of a few numbers goes back."""
+
+import itertools
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+
+import cloudpickle
+
+from cimstudy.errors import InputError
+from cimstudy.study.blockio import Case, block_lock, block_status, handles, write_block
+from cimstudy.study.evaluate import Outcome, evaluate, one_line
+from cimstudy.study.plan import FAILED, Block, unfinished
+from cimstudy.study.resolve import Resolver
+from cimstudy.study.shipping import Source, install, shipped
+from cimstudy.study.space import Point
+from cimstudy.study.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """A study as workers receive it: pickled once, with the text of the modules they cannot import."""
+
+    sources: tuple[tuple[str, Source], ...]  # by module name
+    pickled: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One task: a block, the points of its rows that the study asks for, and outcomes that are known already."""
+
+    store: str
+    run: str
+    block: Block
+    points: Mapping[int, Point]  # by row
+    trials: int
+    retry_failed: bool
+    known: Mapping[Case, Outcome]
+    todo: int  # cases to evaluate, as far as the client knew
+    failed: int  # cases that had failed before and are not tried again
+    wait: bool = False  # for another runner that is at this block
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a task leaves: how many of its job's cases are failed now; or nothing, if another runner is at the block."""
+
+    failed: int = 0
+    busy: bool = False
+
+
+def pack(study: Study) -> Payload:
+    """The study for workers. Raises InputError if it cannot be sent."""
+    try:
+        return Payload(sources=tuple(shipped.items()), pickled=cloudpickle.dumps(study))
+    except Exception as error:  # noqa: BLE001 - pickling runs the workload's own code
+        raise InputError(
+            f"the workload cannot be sent to workers: {one_line(error)}; define it in a study file"
+        ) from None
+
+
+@lru_cache(maxsize=4)
+def unpack(payload: Payload) -> tuple[Study, Resolver]:
+    """The study and its points, once for each process, so that a workload keeps what it has loaded.
+
+    Raises InputError if it needs what is not installed here.
+    """
+    install(dict(payload.sources))
+    try:
+        study: Study = pickle.loads(payload.pickled)  # noqa: S301 - sent by our own client
+    except Exception as error:
+        text = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f"workers cannot load the study ({text}); install what it needs there too") from error
+    return study, Resolver(study.hardware, study.workload)
+
+
+def run_block(payload: Payload, job: Job) -> Receipt:
+    """Evaluate what a block lacks, and write it."""
+    study, resolve = unpack(payload)
+
+    def outcomes(todo: Sequence[Case]) -> Iterator[Outcome]:
+        for row, trials in itertools.groupby(todo, key=itemgetter(0)):
+            resolved = resolve(job.points[row])
+            for case in trials:
+                yield job.known.get(case) or evaluate(resolved, study.seed, case[1])
+
+    return finish(job, outcomes)
+
+
+def finish(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) -> Receipt:
+    """Bring a block up to date with the `outcomes` of the cases that it lacks, as the store is now.
+
+    Another runner, or the first try of this very task, may have done some of them.
+    """
+    with block_lock(job.store, job.run, job.block, wait=job.wait) as mine:
+        return complete(job, outcomes) if mine else Receipt(busy=True)
+
+
+def complete(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) -> Receipt:
+    """Evaluate what a block lacks and write it, with its lock held."""
+    status = block_status(handles(job.store, job.run), job.block)
+    todo = [case for case in cases(job) if unfinished(status, retry_failed=job.retry_failed)[place(job, case)]]
+    if todo:
+        status = write_block(job.store, job.run, job.block, dict(zip(todo, outcomes(todo), strict=True)))
+    failed = sum(int(status[place(job, case)] == FAILED) for case in cases(job))
+    return Receipt(failed=failed)
+
+
+def cases(job: Job) -> list[Case]:
+    """The cases of a job's block that its study asks for."""
+    trials = range(job.block.trials[0], min(job.block.trials[1], job.trials))
+    return [(row, trial) for row in job.points for trial in trials]
+
+
+def place(job: Job, case: Case) -> Case:
+    """Where a case is in its block."""
+    return case[0] - job.block.rows[0], case[1] - job.block.trials[0]
+
+
+def try_cases(payload: Payload, picked: tuple[tuple[Point, int], ...]) -> tuple[Outcome, ...]:
+    """Evaluate a few cases in this process, writing nothing: the first pays for loading and compiling."""
+    study, resolve = unpack(payload)
+    return tuple(evaluate(resolve(point), study.seed, trial) for point, trial in picked)
+
+
+def reference_of(payload: Payload) -> dict[str, float]:
+    """The digital run's metrics, if the workload knows them."""
+    reference: Callable[[], Mapping[str, float]] | None = getattr(unpack(payload)[0].workload, "reference", None)
+    return {} if reference is None else {name: float(value) for name, value in reference().items()}

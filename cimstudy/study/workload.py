@@ -1,0 +1,46 @@
+"""What a study evaluates: any callable of a hardware, a seed and a trial that returns named metrics."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cimstudy.errors import InputError
+from cimstudy.hardware import Hardware
+from cimstudy.metric import Metric
+
+Result = Mapping[str, float | NDArray[np.floating[Any]]]
+
+
+class Workload(Protocol):
+    """One case: the metrics of chip `trial` of this hardware.
+
+    Equal arguments give equal results, in every process. A workload may also have
+    `metrics: Mapping[str, Metric]` (what it returns; without it, names and shapes are taken from a first case),
+    `reference() -> Mapping[str, float]` (the digital run's metrics),
+    `checksums() -> Mapping[str, str]` (of its model and data), and
+    `check(hardware) -> None` (raises InputError for hardware it cannot run, before any work starts).
+    """
+
+    def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> Result:
+        """The metrics of one case: a float each, or an array with one axis for each of the metric's `dims`."""
+        ...
+
+
+def check_workload(workload: Any) -> None:
+    """Raise InputError if this cannot be a workload."""
+    if isinstance(workload, type):
+        raise InputError(f"the workload is the class {workload.__name__}; allowed: an instance of it, or a function")
+    if not callable(workload):
+        raise InputError(f"the workload is {workload!r}; allowed: a callable workload(hardware, *, seed, trial)")
+
+
+def metrics_of(workload: Any) -> Mapping[str, Metric]:
+    """The metrics that a workload declares; none if it declares none."""
+    return getattr(workload, "metrics", {})
+
+
+def checksums_of(workload: Any) -> dict[str, str]:
+    """The checksums of a workload's model and data; none if it has none."""
+    return dict(workload.checksums()) if hasattr(workload, "checksums") else {}

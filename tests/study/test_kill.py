@@ -1,0 +1,193 @@
+"""Runs that are killed, interrupted or doubled: real processes, real signals."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+import xarray as xr
+
+from cimstudy.study import ClusterLostError, open_results, store_status
+from cimstudy.study.plan import DONE
+from cimstudy.study.store import open_group as open_store
+from cimstudy.study.store import read_status
+
+RUNNER = """
+import sys
+from cimstudy.study import Interrupted, Study, load_study
+load_study(sys.argv[1])
+study = Study.from_json(sys.argv[2])
+try:
+    study.run(sys.argv[3], workers=2, block=(2, 2), progress=False)
+except Interrupted as interrupted:
+    sys.exit(f"resume: {interrupted.resume}")
+"""
+
+
+@pytest.fixture
+def start(tmp_path, request):
+    """Start a client of its own, with two workers, on a store of this test."""
+    started = []
+
+    def starting(study):
+        file = request.path.parent / "logged.py"
+        command = [sys.executable, "-c", RUNNER, str(file), study.to_json(), str(tmp_path / "s.zarr")]
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield starting
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def until(condition, seconds=60):
+    """Wait for a condition."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def family(process):
+    """The descendants of a process."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def workers(process):
+    """Its worker processes: those that have evaluated something are among them."""
+    return [child for child in family(process) if "spawn_main" in " ".join(child.cmdline())]
+
+
+def alive(processes):
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def done_cases(store):
+    """The cases that a store has as done: (row, trial)."""
+    return set(map(tuple, np.argwhere(read_status(open_store(str(store))) == DONE).tolist()))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(logged_study, two_workers, tmp_path_factory):
+    """What a run of six trials gives when nothing happens."""
+    store = tmp_path_factory.mktemp("undisturbed") / "s.zarr"
+    return logged_study.replace("trials", 6).run(store, cluster=two_workers, progress=False).load()
+
+
+def assert_same(ds, undisturbed):
+    assert (ds.status == DONE).all()
+    xr.testing.assert_equal(ds[["loss", "by_layer"]].load(), undisturbed[["loss", "by_layer"]])
+
+
+@pytest.mark.parametrize("victims", ["client", pytest.param("client and workers", marks=pytest.mark.slow)])
+def test_a_killed_run_leaves_no_process_and_the_next_one_computes_only_the_rest(
+    start, study, log, tmp_path, two_workers, undisturbed, victims
+):
+    store = tmp_path / "s.zarr"
+    study = study.replace("trials", 6).replace("workload.sleep", 0.1)
+    process = start(study)
+    until(lambda: len(log.lines()) >= 16)
+    children = family(process)
+    killed = [process, *(workers(process) if victims != "client" else [])]
+    for victim in killed:
+        os.kill(victim.pid, signal.SIGKILL)
+    process.wait()
+    until(lambda: not alive(children), seconds=10)
+
+    kept = done_cases(store)
+    before = log.cases()
+    assert 4 <= len(kept) < 36
+    ds = study.run(store, cluster=two_workers, progress=False)
+    again = log.cases() - before
+    assert sum(again.values()) == 36 - len(kept)
+    points = [("0", "5"), ("0", "6"), ("0", "7"), ("0.1", "5"), ("0.1", "6"), ("0.1", "7")]
+    finished = {(points[row][1], points[row][0], "8", "0", str(trial)) for row, trial in kept}
+    assert not finished & set(again)
+    assert_same(ds, undisturbed)
+
+
+def test_a_killed_worker_costs_its_block_and_nothing_else(start, study, log, tmp_path, undisturbed):
+    process = start(study.replace("trials", 6).replace("workload.sleep", 0.1))
+    until(lambda: len(log.lines()) >= 12)
+    os.kill(int(log.lines()[-1].split()[-1]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert len(log.lines()) <= 36 + 4
+    assert_same(open_results(tmp_path / "s.zarr"), undisturbed)
+
+
+def test_ctrl_c_closes_everything_quickly_and_says_how_to_go_on(start, study, log, tmp_path, two_workers, undisturbed):
+    store = tmp_path / "s.zarr"
+    study = study.replace("trials", 6).replace("workload.sleep", 0.2)
+    process = start(study)
+    until(lambda: len(log.lines()) >= 10)
+    children = family(process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
+    _, errors = process.communicate(timeout=30)
+    assert errors == f"resume: study.run({str(store)!r})\n"
+    until(lambda: not alive(children), seconds=10)
+    assert store_status(store).pending > 0
+    assert_same(study.run(store, cluster=two_workers, progress=False), undisturbed)
+
+
+def test_two_runners_that_start_together_make_one_correct_store(start, study, log, tmp_path, undisturbed):
+    study = study.replace("trials", 6).replace("workload.sleep", 0.05)
+    for process in [start(study), start(study)]:
+        _, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (0, "")
+    assert len(log.cases()) == 36
+    assert len(log.lines()) <= 36 + 4  # the cases that each runner timed, no others
+    assert_same(open_results(tmp_path / "s.zarr"), undisturbed)
+
+
+@pytest.mark.slow
+def test_a_runner_may_extend_the_store_while_another_fills_it(start, study, log, tmp_path, undisturbed):
+    study = study.replace("workload.sleep", 0.1)
+    first = start(study.replace("trials", 3))  # blocks of two trials: the last chunk is shared by old and new trials
+    until(lambda: len(log.lines()) >= 6)
+    second = start(study.replace("trials", 6))
+    for process in (first, second):
+        _, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (0, "")
+    assert_same(open_results(tmp_path / "s.zarr"), undisturbed)
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_ends_the_run_soon_and_the_next_one_goes_on(study, log, tmp_path, two_workers, undisturbed):
+    store, file = tmp_path / "s.zarr", tmp_path / "scheduler.json"
+    study = study.replace("trials", 6).replace("workload.sleep", 0.2)
+    common = ["--no-dashboard", "--scheduler-file", str(file)]
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", *common],
+        stderr=subprocess.DEVNULL,
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--host", "127.0.0.1", *common],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(file.exists)
+        address = json.loads(file.read_text())["address"]
+        killer = threading.Thread(target=lambda: (until(lambda: len(log.lines()) >= 10), scheduler.kill()))
+        killer.start()
+        with pytest.raises(
+            ClusterLostError, match="the Dask scheduler is gone; run again to go on from what the store"
+        ):
+            study.run(store, cluster=address, block=(2, 2), progress=False)
+        killer.join()
+    finally:
+        scheduler.kill()
+        worker.terminate()
+        worker.wait()
+        scheduler.wait()
+    assert_same(study.run(store, cluster=two_workers, progress=False), undisturbed)
