@@ -21,7 +21,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_N
 
 SETTINGS = {
     # Dask's own value gives freed arrays back to the system at once; asking for them again cost a third of a case.
-    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30},
+    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**25},
     "distributed.scheduler.allowed-failures": 1,  # deaths of a block's workers before its cases are isolated
     "distributed.scheduler.worker-ttl": "30 minutes",  # a long native call that holds the GIL is no dead worker
     "distributed.worker.memory.target": False,  # only returned values spill, and tasks return next to nothing
