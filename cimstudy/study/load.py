@@ -42,7 +42,7 @@ def load_study(path: str | Path) -> Study:
         raise InputError(f"{path}{line_of(error, file)}: {type(error).__name__}: {one_line(error)}") from None
     finally:
         sys.path.remove(str(file.parent))
-    shipped.update(helpers(file.parent, set(sys.modules) - before - {name}))
+    shipped.update(neighbours(file.parent, set(sys.modules) - before - {name}))
     return study_of(module, path)
 
 
@@ -73,7 +73,7 @@ def module_name(file: Path) -> str:
     return name
 
 
-def helpers(folder: Path, names: set[str]) -> dict[str, Source]:
+def neighbours(folder: Path, names: set[str]) -> dict[str, Source]:
     """Of the modules just imported, those that lie beside the study file."""
     found = {}
     for name in sorted(names):

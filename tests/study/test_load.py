@@ -82,7 +82,7 @@ def test_a_file_named_like_an_installed_module_is_refused(write):
 
 
 def test_a_process_that_has_only_the_payload_can_evaluate(write):
-    helper = write("import functools\n@functools.cache\ndef model():\n    return 2.0\n", "beside_it.py")
+    neighbour = write("import functools\n@functools.cache\ndef model():\n    return 2.0\n", "beside_it.py")
     text = (
         "from cimstudy.hardware import Part\nfrom beside_it import model\n"
         "class Twice(Part):\n    factor: float = 1.5\n"
@@ -92,7 +92,7 @@ def test_a_process_that_has_only_the_payload_can_evaluate(write):
     path = write(HEAD + text)
     payload = pack(load_study(path))
     path.unlink()
-    helper.unlink()
+    neighbour.unlink()
     code = (
         "import pickle, sys\nfrom cimstudy.study.task import unpack\n"
         "study, _ = unpack(pickle.load(sys.stdin.buffer))\n"
