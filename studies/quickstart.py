@@ -11,7 +11,7 @@ device = cim.Device(name="reram-like", technology="ReRAM", g_max=40e-6, programm
 
 study = cim.Study(
     name="quickstart",
-    workload=cim.workloads.LanguageModel(model="bundled", text="bundled", tokens=2048),
+    workload=cim.workloads.LanguageModel(model="bundled", text="bundled", tokens=1024),
     hardware=cim.Hardware(device=device, crossbar="sliced-128"),
     space=cim.Grid({"device.programming.std": [0, 0.01, 0.02, 0.04], "crossbar.adc.bits": [4, 5, 6, 8]}),
     trials=8,
