@@ -127,14 +127,14 @@ def loss(weights: Weights, shape: Shape, windows: Tensor) -> Tensor:
     return F.cross_entropy(scores.flatten(0, 1), windows[:, 1:].flatten())
 
 
-@torch.no_grad()
 def bits_per_byte(weights: Weights, shape: Shape, text: bytes) -> float:
     """Mean over the text's full windows, one after the other; each predicts `context` bytes from its first on."""
     context = shape.max_position_embeddings
     data = torch.from_numpy(np.frombuffer(text, np.uint8).astype(np.int64))
     windows = data.unfold(0, context + 1, context)
     parts = [windows[i : i + 16] for i in range(0, len(windows), 16)]
-    nats = sum(loss(weights, shape, part).item() * len(part) for part in parts) / len(windows)
+    with torch.no_grad():
+        nats = sum(float(loss(weights, shape, part)) * len(part) for part in parts) / len(windows)
     return nats / math.log(2)
 
 
@@ -154,9 +154,12 @@ class Muon:
         groups = [[w for w in matrices if tuple(w.shape) == shape] for shape in shapes]
         return cls([(group, torch.zeros(len(group), *group[0].shape)) for group in groups])
 
-    @torch.no_grad()
     def step(self, rate: float, weight_decay: float, momentum: float = 0.95) -> None:
         """Move every matrix against its gradient; the root mean square of a step is about `rate / sqrt(n_in)`."""
+        with torch.no_grad():
+            self._step(rate, weight_decay, momentum)
+
+    def _step(self, rate: float, weight_decay: float, momentum: float) -> None:
         for matrices, velocity in self.groups:
             gradient = torch.stack([w.grad for w in matrices if w.grad is not None])
             velocity.lerp_(gradient, 1 - momentum)
@@ -201,7 +204,7 @@ def train(weights: Weights, shape: Shape, recipe: Recipe, text: bytes, held_out:
     for step in range(recipe.steps):
         starts = torch.randint(len(data) - len(offsets), (recipe.batch, 1), generator=draws)
         value = loss(weights, shape, data[starts + offsets])
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         factor = rate_at(step, recipe)
         muon.step(factor * recipe.matrix_rate, recipe.weight_decay)
         adam.param_groups[0]["lr"] = factor * recipe.other_rate
