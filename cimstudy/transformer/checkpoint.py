@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from cimstudy.errors import InputError
-from cimstudy.transformer.adapters import ADAPTERS, Adapter
+from cimstudy.transformer.adapters import Adapter, Fields, Source, lookup
 from cimstudy.transformer.config import TransformerConfig, check_field, digital_shapes, matrix_shapes
+from cimstudy.transformer.decoders import DECODERS
+from cimstudy.transformer.encoders import ENCODERS
 
 Array = NDArray[np.float32]
 Stored = NDArray[Any]  # a tensor in its stored number format; bfloat16 as its 16 bits
 Raw = Mapping[str, Any]  # config.json as it is
 
+ADAPTERS: Mapping[str, Adapter] = {**DECODERS, **ENCODERS}  # by config.json's model_type
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is the upper half of a float32
 
 
@@ -42,7 +45,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     adapter = _adapter(raw, folder)
     config = _config(raw, adapter, folder)
     files = _weight_files(folder)
-    weights = _weights(_all_tensors(files), config, adapter, folder)
+    weights = _weights(_all_tensors(files, adapter.renamed), config, adapter, folder)
     return Checkpoint(config=config, weights=weights, checksum=_checksum(files))
 
 
@@ -70,28 +73,15 @@ def _adapter(raw: Raw, folder: Path) -> Adapter:
 
 def _config(raw: Raw, adapter: Adapter, folder: Path) -> TransformerConfig:
     for path, allowed in adapter.fixed.items():
-        value = _lookup(raw, path)
+        value = lookup(raw, path)
         if value is not None and value not in allowed:
             names = " or ".join([*(repr(a) for a in allowed), "none"])
             raise InputError(f"{path}={value!r} in the config.json of {str(folder)!r}; allowed: {names}")
     known: dict[str, Any] = {}
-    for ours, setting in adapter.settings.items():
-        found = [value for path in setting.paths if (value := _lookup(raw, path)) is not None]
-        if found:
-            known[ours] = found[0]
-        elif setting.default is not None:
-            known[ours] = setting.default(known)
-        else:
-            raise InputError(f"no {setting.paths[0]} in the config.json of {str(folder)!r}; it is required")
-        check_field(ours, known[ours])  # at once, as defaults compute with it
+    for ours, rule in adapter.rules.items():
+        known[ours] = rule(Fields(raw=raw, folder=folder, known=known))
+        check_field(ours, known[ours])  # at once, as later rules compute with it
     return TransformerConfig(**known)
-
-
-def _lookup(raw: Raw, path: str) -> Any:
-    value: Any = raw
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -114,10 +104,13 @@ def _weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _all_tensors(files: list[Path]) -> dict[str, Stored]:
+def _all_tensors(files: list[Path], renamed: Mapping[str, str]) -> dict[str, Stored]:
     tensors: dict[str, Stored] = {}
     for path in files:
-        for name, tensor in _tensors(path):
+        for stored, tensor in _tensors(path):
+            name = stored
+            for old, new in renamed.items():
+                name = name.removesuffix(old) + new if name.endswith(old) else name
             if name in tensors:
                 raise InputError(f"tensor {name} is in two of the files in {str(path.parent)!r}; allowed: in one")
             tensors[name] = tensor
@@ -152,17 +145,38 @@ def _weights(
     ignored = [*adapter.ignored]
     if config.tied_embeddings:
         del shapes["head"]
-        ignored.append(re.escape(adapter.tensor("head")))  # a copy of the embedding, in some files
-    _account_for(tensors, [adapter.tensor(name) for name in shapes], ignored, folder)
+        ignored.append(re.escape(adapter.source("head", config.head).tensor))  # a copy of the embedding, in some files
+    sources = {name: _found(adapter.source(name, config.head), tensors, adapter.prefix) for name in shapes}
+    _account_for(tensors, list(dict.fromkeys(source.tensor for source in sources.values())), ignored, folder)
+    expected = _stored_shapes(sources, {n: s[::-1] if n in matrices else s for n, s in shapes.items()}, config)
     weights = {}
-    for name, shape in shapes.items():
-        flipped = adapter.transposed and name in matrices
-        weights[name] = _weight(tensors, adapter.tensor(name), shape[::-1] if flipped else shape, folder)
-        if flipped:
-            weights[name] = _frozen(weights[name].T)
+    for name, source in sources.items():
+        flat = name in matrices and adapter.inputs_first and name.startswith("layers.")
+        shape = expected[source.tensor]
+        stored = _checked(tensors, source.tensor, shape[::-1] if flat else shape, folder)
+        weight = source.take(stored.T if flat else stored, config)
+        weights[name] = _frozen(weight.T if name in matrices else weight)
     if config.tied_embeddings:
         weights["head"] = _frozen(weights["embedding"].T)
     return weights
+
+
+def _stored_shapes(
+    sources: Mapping[str, Source], shapes: Mapping[str, tuple[int, ...]], config: TransformerConfig
+) -> dict[str, tuple[int, ...]]:
+    """Of each tensor, outputs first. Several of our weights may lie in one, side by side."""
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, source in sources.items():
+        outputs, *inputs = shapes[name]
+        before = expected.get(source.tensor, (source.more,))[0]
+        expected[source.tensor] = (before + outputs, *inputs) if source.shape is None else source.shape(config)
+    return expected
+
+
+def _found(source: Source, tensors: Mapping[str, Stored], prefix: str) -> Source:
+    """The source under the name that this file gives it: files of a bare network lack the family's prefix."""
+    bare = source.tensor.removeprefix(prefix)
+    return replace(source, tensor=bare) if source.tensor not in tensors and bare in tensors else source
 
 
 def _account_for(tensors: Mapping[str, Stored], needed: list[str], ignored: list[str], folder: Path) -> None:
@@ -180,7 +194,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + more
 
 
-def _weight(tensors: Mapping[str, Stored], name: str, shape: tuple[int, ...], folder: Path) -> Array:
+def _checked(tensors: Mapping[str, Stored], name: str, shape: tuple[int, ...], folder: Path) -> Stored:
     stored = tensors[name]
     if stored.shape != shape:
         raise InputError(
@@ -190,7 +204,7 @@ def _weight(tensors: Mapping[str, Stored], name: str, shape: tuple[int, ...], fo
         stored = (stored.astype(np.uint32) << 16).view(np.float32)
     if not np.isfinite(stored).all():
         raise InputError(f"tensor {name} in {str(folder)!r} holds NaN or infinity; allowed: finite weights")
-    return _frozen(stored)
+    return stored
 
 
 def _frozen(array: Stored) -> Array:

@@ -14,8 +14,10 @@ import numpy as np
 from cimstudy.analog import Key, MappedMatrix, ProgrammedMatrix, map_matrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
+from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.corpus import load_text
 from cimstudy.transformer.model import Model
+from cimstudy.transformer.network import Linear
 from cimstudy.transformer.tokenizer import ByteTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -31,19 +33,41 @@ class Chip:
     hardware: Hardware
     matrices: Mapping[str, ProgrammedMatrix]
 
-    def logits(self, tokens: Array, *, first_vector: int = 0) -> Array:
-        """Logits of the next token as this chip computes them: tokens (..., T) gives (..., T, vocab_size), float32.
+    def logits(
+        self,
+        tokens: Array,
+        *,
+        first_vector: int = 0,
+        lengths: Array | None = None,
+        token_types: Array | int = 0,
+        cache: Cache | None = None,
+    ) -> Array:
+        """What this chip gives at every position: tokens (..., T) gives (..., T, vocab_size), as `Model.logits`.
 
         Read noise is keyed by a token's number, counted from `first_vector` along the flattened tokens.
         Raises InputError as `Model.logits` does.
         """
+        linear = self.linear(first_vector)
+        return self.model.logits(tokens, linear, lengths=lengths, token_types=token_types, cache=cache)
 
-        def linear(name: str, x: Array) -> Array:
+    def image_logits(self, images: Array, *, first_vector: int = 0) -> Array:
+        """What this chip gives for images (..., channels, height, width), as `Model.image_logits`."""
+        return self.model.image_logits(images, self.linear(first_vector))
+
+    def linear(self, first_vector: int = 0) -> Linear:
+        """The products of this chip; read noise is keyed by a vector's number, from `first_vector` on."""
+
+        def product(name: str, x: Array, *, rows: Array | None = None) -> Array:
             if name not in self.matrices:
                 return self.model.product(name, x)
-            return self.matrices[name].matmul(x, first_vector=first_vector)
+            matrix = self.matrices[name]
+            if rows is None or self.hardware.device.read_noise is None:
+                return matrix.matmul(x, first_vector=first_vector)
+            batch = np.zeros((rows.max() + 1, x.shape[-1]), np.float32)  # each vector in its place, for its own noise
+            batch[rows] = x[0]
+            return matrix.matmul(batch, first_vector=first_vector)[None, rows]
 
-        return self.model.logits(tokens, linear)
+        return product
 
 
 def program(
@@ -133,11 +157,12 @@ def _mapped(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str
 
 @lru_cache(maxsize=2)
 def matrix_inputs(model: Model, tokens: Tokens) -> dict[str, Array]:
-    """What the digital run multiplies each matrix by, (sequences, T, n_in), for the calibration of converters."""
+    """What the digital run multiplies each matrix by, (vectors, n_in), for the calibration of converters."""
     seen: dict[str, Array] = {}
 
-    def linear(name: str, x: Array) -> Array:
-        seen[name] = x.copy()
+    def linear(name: str, x: Array, *, rows: Array | None = None) -> Array:  # noqa: ARG001 - as Linear
+        vectors = x.reshape(-1, x.shape[-1]).copy()
+        seen[name] = np.concatenate([seen[name], vectors]) if name in seen else vectors  # layers may share a matrix
         return model.product(name, x)
 
     model.logits(tokens.array, linear)

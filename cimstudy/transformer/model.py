@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cimstudy.errors import InputError
+from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.checkpoint import read_checkpoint
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes
-from cimstudy.transformer.network import Linear, forward
+from cimstudy.transformer.network import Linear, Pass, embed, embed_images, forward
 
 Array = NDArray[np.float32]
+Integers = NDArray[np.integer]
 
 _BUNDLED = Path(__file__).parent / "bundled"
 
@@ -32,21 +34,54 @@ class Model:
         """Names of the static matrices, which a chip can hold, in order of use: "layers.0.attention.q" to "head"."""
         return tuple(matrix_shapes(self.config))
 
-    def product(self, name: str, x: Array) -> Array:
+    def product(self, name: str, x: Array, *, rows: Integers | None = None) -> Array:  # noqa: ARG002 - as Linear
         """The digital product with the static matrix `name`: x (..., n_in) gives (..., n_out), float32."""
         y: Array = x @ self.weights[name]
         return y
 
-    def logits(self, tokens: ArrayLike, linear: Linear | None = None) -> Array:
-        """Logits of the next token at every position: tokens (..., T) gives (..., T, vocab_size), float32.
+    def logits(
+        self,
+        tokens: ArrayLike,
+        linear: Linear | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        token_types: ArrayLike = 0,
+        cache: Cache | None = None,
+    ) -> Array:
+        """What the model gives at every position: tokens (..., T) gives (..., T, vocab_size), float32.
+
+        A model without a head gives vectors (..., T, width); one with a head of classes one row for each sequence.
 
         tokens : integers from 0 to vocab_size - 1; T is 1 to the config's context.
         linear : the product of activations with a static matrix, called as (name, x) with x (sequences, T, n_in),
             float32; returns (sequences, T, n_out), float32.  None: the digital product.
+        lengths : (...,), tokens of each sequence that count; what comes out behind them means nothing.  None: all T.
+        token_types : (..., T) or one for all: which sentence of a pair a token is of, for models that know pairs.
+        cache : of what came before; the tokens go on where it ends, and it grows by them.
         Raises InputError for tokens outside the vocabulary and sequences outside the context.
         """
         checked = _checked(np.asarray(tokens), self.config)
-        return forward(self, checked, linear or self.product)
+        flat = checked.reshape(-1, checked.shape[-1])
+        counts = None if lengths is None else _lengths(np.asarray(lengths), checked)
+        positions = np.arange(flat.shape[1])[None] if cache is None else _positions(cache, flat)
+        run = Pass(model=self, linear=linear or self.product, positions=positions, lengths=counts, cache=cache)
+        out = forward(run, embed(run, flat, _types(token_types, checked, self.config)))
+        if cache is not None:
+            cache.lengths += flat.shape[1] if counts is None else counts
+        shape = checked.shape[:-1] if self.config.head == "classes" else checked.shape
+        return out.reshape(*shape, out.shape[-1])
+
+    def image_logits(self, images: ArrayLike, linear: Linear | None = None) -> Array:
+        """Logits of images (..., channels, height, width), scaled as the model was trained: (..., classes), float32.
+
+        A model without a head gives vectors (..., patches + 1, width).  linear : as for `logits`.
+        Raises InputError for a model of text, and for images of another size than the model's.
+        """
+        pixels = np.asarray(images, np.float32)
+        flat = _images(pixels, self.config)
+        run = Pass(model=self, linear=linear or self.product, positions=np.arange(self.config.context)[None])
+        out = forward(run, embed_images(run, flat))
+        return out.reshape(*pixels.shape[:-3], *out.shape[1:])
 
 
 def load_model(path: str | Path = "bundled") -> Model:
@@ -61,7 +96,9 @@ def load_model(path: str | Path = "bundled") -> Model:
     )
 
 
-def _checked(tokens: NDArray[Any], config: TransformerConfig) -> NDArray[np.integer]:
+def _checked(tokens: NDArray[Any], config: TransformerConfig) -> Integers:
+    if config.patch:
+        raise InputError("this model reads images, not tokens")
     if not np.issubdtype(tokens.dtype, np.integer):
         raise InputError(f"tokens are {tokens.dtype}; allowed: integers from 0 to {config.vocab_size - 1}")
     if tokens.ndim == 0 or not 1 <= tokens.shape[-1] <= config.context:
@@ -71,3 +108,45 @@ def _checked(tokens: NDArray[Any], config: TransformerConfig) -> NDArray[np.inte
             f"tokens from {tokens.min()} to {tokens.max()}; allowed: 0 to {config.vocab_size - 1}, the vocabulary"
         )
     return tokens
+
+
+def _types(token_types: ArrayLike, tokens: Integers, config: TransformerConfig) -> Integers:
+    """Kinds of the flattened tokens, (sequences, T)."""
+    types = np.asarray(token_types)
+    most = max(config.token_types, 1)
+    if not np.issubdtype(types.dtype, np.integer) or types.shape not in {(), tokens.shape}:
+        raise InputError(f"token_types are {types.dtype} {types.shape}; allowed: integers {tokens.shape}, or one")
+    if types.size and not 0 <= types.min() <= types.max() < most:
+        raise InputError(f"token_types from {types.min()} to {types.max()}; allowed: 0 to {most - 1}")
+    return np.broadcast_to(types, tokens.shape).reshape(-1, tokens.shape[-1])
+
+
+def _images(pixels: Array, config: TransformerConfig) -> Array:
+    """Images as one batch, (sequences, channels, height, width)."""
+    if not config.patch:
+        raise InputError("this model reads tokens, not images")
+    side = round((config.context - 1) ** 0.5) * config.patch
+    if pixels.shape[-3:] != (config.channels, side, side):
+        raise InputError(f"images of shape {pixels.shape}; allowed: (..., {config.channels}, {side}, {side})")
+    if not np.isfinite(pixels).all():
+        raise InputError("images hold NaN or infinite values; allowed: finite numbers")
+    return pixels.reshape(-1, *pixels.shape[-3:])
+
+
+def _lengths(lengths: NDArray[Any], tokens: Integers) -> Integers:
+    """Lengths of the flattened sequences, (sequences,)."""
+    if lengths.shape != tokens.shape[:-1] or not np.issubdtype(lengths.dtype, np.integer):
+        raise InputError(f"lengths are {lengths.dtype} {lengths.shape}; allowed: integers {tokens.shape[:-1]}")
+    if lengths.size and not 1 <= lengths.min() <= lengths.max() <= tokens.shape[-1]:
+        raise InputError(f"lengths from {lengths.min()} to {lengths.max()}; allowed: 1 to {tokens.shape[-1]}")
+    return lengths.reshape(-1)
+
+
+def _positions(cache: Cache, tokens: Integers) -> Integers:
+    """Places of the next tokens (sequences, T) after those in the cache."""
+    if len(tokens) != cache.sequences:
+        raise InputError(f"{len(tokens)} sequences for a cache of {cache.sequences}; allowed: as many")
+    positions = cache.lengths[:, None] + np.arange(tokens.shape[1])
+    if positions.size and positions.max() >= cache.capacity:
+        raise InputError(f"{positions.max() + 1} tokens for a cache of {cache.capacity}; allowed: up to its capacity")
+    return positions

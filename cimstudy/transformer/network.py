@@ -1,28 +1,38 @@
-"""The forward pass of a decoder-only transformer, in one file; the matrix products are an argument.
+"""The forward pass of a transformer, in one file; the matrix products are an argument.
 
 `linear(name, x)` is the product of `x` with the static matrix `name`: digital, or a chip's. Everything else (norms,
-rotary positions, softmax, the products of activations with activations) is float32 and the same in both.
+positions, biases, softmax, the products of activations with activations) is float32 and the same in both. A family of
+models differs from another by the flags of its config and nothing else.
 
-A sequence's results do not depend, bit for bit, on the other sequences of the batch: NumPy multiplies stacked
-matrices one at a time, so each sequence is a product of its own (and an injected product should keep it so).
+A sequence's results do not depend, bit for bit, on the other sequences of the batch, and an injected product should
+keep it so.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cimstudy.transformer.attention import Cache, View, attend, merge_heads, split_heads
 from cimstudy.transformer.config import TransformerConfig
+from cimstudy.transformer.elementwise import ACTIVATIONS, layer_norm, rms_norm, softmax
+from cimstudy.transformer.rotary import rotate
 
 Array = NDArray[np.float32]
-Linear = Callable[[str, Array], Array]
+Places = NDArray[np.integer]
 
-# Scores are computed in pieces that stay in a core's cache; few queries at a time, so that few keys too late for all of
-# them are multiplied in vain. Both numbers touch the speed only.
-_QUERIES_AT_A_TIME = 64
-_SCORES_AT_A_TIME = 2**18
+
+class Linear(Protocol):
+    """The product of activations with a static matrix."""
+
+    def __call__(self, name: str, x: Array, /, *, rows: Places | None = None) -> Array:
+        """Product of x (sequences, T, n_in) with the matrix `name`: (sequences, T, n_out), float32; x stays as it is.
+
+        rows : if x is (1, n, n_in), some vectors of a batch: their numbers in it, (n,).
+        """
+        ...
 
 
 class Weighted(Protocol):
@@ -39,124 +49,185 @@ class Weighted(Protocol):
         ...
 
 
-def forward(model: Weighted, tokens: NDArray[np.integer], linear: Linear) -> Array:
-    """Logits of the next token at every position; causal.
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """One run of the network over a batch: the model, its product, and where the tokens stand.
 
-    tokens : (..., T), integers below vocab_size, T at most the context.  Returns (..., T, vocab_size), float32.
-    linear : called as (name, x) with x (sequences, T, n_in), float32; returns (sequences, T, n_out), float32, and
-        leaves x as it is.
+    positions : (sequences or 1, T), places of the tokens in their sequences.
+    lengths : (sequences,), of texts that are shorter than the batch; None: all are as long.
     """
-    config, weights = model.config, model.weights
-    positions = np.arange(tokens.shape[-1])
 
-    def norm(name: str, x: Array) -> Array:
-        return rms_norm(x, weights[name], config.norm_eps)
+    model: Weighted
+    linear: Linear
+    positions: Places
+    lengths: Places | None = None
+    cache: Cache | None = None
 
-    x = weights["embedding"][tokens.reshape(-1, tokens.shape[-1])]  # (sequences, T, width)
+    @property
+    def config(self) -> TransformerConfig:
+        """The model's."""
+        return self.model.config
+
+    def product(self, name: str, x: Array, rows: Places | None = None) -> Array:
+        """The product of x with a static matrix, plus its bias if it has one."""
+        return self.biased(name, self.linear(name, x) if rows is None else self.linear(name, x, rows=rows))
+
+    def biased(self, name: str, y: Array) -> Array:
+        """Add the bias of a matrix to y, if it has one."""
+        bias = self.model.weights.get(f"{name}.bias")
+        return y if bias is None else y + bias
+
+    def norm(self, name: str, x: Array) -> Array:
+        """Rows of x normalised."""
+        weights, eps = self.model.weights, self.config.norm_eps
+        if self.config.norm == "rms":
+            return rms_norm(x, weights[name], eps)
+        return layer_norm(x, weights[name], weights[f"{name}.bias"], eps)
+
+
+def forward(run: Pass, x: Array) -> Array:
+    """What comes out for embedded tokens x (sequences, T, width): logits, or vectors if the model has no head."""
+    config = run.config
     for i in range(config.layers):
-        layer = f"layers.{i}"
-        x += attention(norm(f"{layer}.attention.norm", x), f"{layer}.attention", config, positions, linear)
-        x += gated_ffn(norm(f"{layer}.ffn.norm", x), f"{layer}.ffn", linear)
-    logits = linear("head", norm("norm", x))  # (sequences, T, vocab)
-    return logits.reshape(*tokens.shape, config.vocab_size)
+        x = layer(run, i, x)
+    return head(run, run.norm("norm", x) if config.final_norm else x)
 
 
-def attention(x: Array, name: str, config: TransformerConfig, positions: NDArray[np.integer], linear: Linear) -> Array:
-    """Causal self-attention with rotary positions.
-
-    x : (sequences, T, width).  positions : (T,), places of the tokens in their sequence.  Returns x's shape.
-    """
-    turns = rotary_turns(positions, config)  # (2, T, heads d_head)
-    q = split_heads(rotate(linear(f"{name}.q", x), turns, config.head_width), config.heads)
-    k = split_heads(rotate(linear(f"{name}.k", x), turns, config.head_width), config.kv_heads)
-    v = split_heads(linear(f"{name}.v", x), config.kv_heads)  # (sequences, kv_heads, T, d_head)
-    return linear(f"{name}.o", merge_heads(attend(q, k, v, positions, positions)))
-
-
-def gated_ffn(x: Array, name: str, linear: Linear) -> Array:
-    """SiLU(x W_gate) * (x W_up), times W_down.  x : (sequences, T, width).  Returns x's shape."""
-    hidden = silu(linear(f"{name}.gate", x))
-    hidden *= linear(f"{name}.up", x)
-    return linear(f"{name}.down", hidden)
+def embed_images(run: Pass, images: Array) -> Array:
+    """Patches of images (sequences, channels, height, width), after a token for the class: (sequences, T, width)."""
+    config, weights = run.config, run.model.weights
+    side = config.patch
+    squares = images.reshape(*images.shape[:2], images.shape[2] // side, side, images.shape[3] // side, side)
+    patches = squares.transpose(0, 2, 4, 1, 3, 5).reshape(len(images), -1, config.channels * side**2)
+    x = run.product("embedding.patch", patches)
+    x = np.concatenate([np.broadcast_to(weights["class_token"], (len(x), 1, config.width)), x], axis=1)
+    x += weights["positions"]
+    return x
 
 
-def attend(q: Array, k: Array, v: Array, q_positions: NDArray[np.integer], k_positions: NDArray[np.integer]) -> Array:
-    """Values averaged by softmax(q k / sqrt(d_head)), over the keys no later than the query.
-
-    q : (sequences, heads, Q, d_head).  k, v : (sequences, kv_heads, K, d_head).  q_positions : (Q,).
-    k_positions : (K,); both rise.  Returns (sequences, heads, Q, d_head).
-    """
-    sequences, heads, n_queries, d_head = q.shape
-    groups = (k.shape[1], heads // k.shape[1])  # query heads that share a key head lie side by side
-    q = (q * np.float32(1 / math.sqrt(d_head))).reshape(sequences, *groups, n_queries, d_head)
-    k_turned, v = k.swapaxes(-1, -2)[:, :, None], v[:, :, None]  # one key head for each group of query heads
-    out = np.empty_like(q)
-    for rows in _slices(n_queries, _QUERIES_AT_A_TIME):
-        keys = slice(np.searchsorted(k_positions, q_positions[rows][-1], side="right"))  # none later is seen
-        mask = np.where(k_positions[keys] <= q_positions[rows, None], np.float32(0), np.float32(-np.inf))
-        for some in _slices(sequences, max(1, _SCORES_AT_A_TIME // (heads * mask.size))):
-            scores = q[some, ..., rows, :] @ k_turned[some, ..., keys]  # (sequences, kv_heads, group, rows, keys)
-            scores += mask
-            np.divide(*_exponential_average(scores, v[some, ..., keys, :]), out=out[some, ..., rows, :])
-    return out.reshape(sequences, heads, n_queries, d_head)
-
-
-def _exponential_average(scores: Array, v: Array) -> tuple[Array, Array]:
-    """Sum of the values times exp(score), and of exp(score): (..., Q, d_head), (..., Q, 1).  Overwrites the scores."""
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    return scores @ v, scores.sum(axis=-1, keepdims=True)
+def embed(run: Pass, tokens: Places, token_types: Places) -> Array:
+    """Embedded tokens: (sequences, T) gives (sequences, T, width)."""
+    config, weights = run.config, run.model.weights
+    x = weights["embedding"][tokens]
+    if config.embedding_scale != 1:
+        x *= np.float32(config.embedding_scale)
+    if config.token_types:
+        x += weights["token_types"][token_types]
+    positions = weights["positions"][run.positions] if config.learned_positions else None
+    if positions is not None and config.positions_projected:
+        x += positions
+    if config.embedding_norm:
+        x = run.norm("embedding.norm", x)
+    if config.embedding_width is not None:
+        x = run.product("embedding.projection", x)
+    if positions is not None and not config.positions_projected:
+        x += positions
+    return x
 
 
-def _slices(length: int, step: int) -> Iterator[slice]:
-    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+def layer(run: Pass, i: int, x: Array) -> Array:
+    """One layer. x : (sequences, T, width), which it may overwrite; returns the same shape."""
+    at = f"layers.{run.config.group(i)}"
+
+    def attention_of(y: Array) -> Array:
+        return attention(run, i, f"{at}.attention", y)
+
+    def ffn_of(y: Array) -> Array:
+        return ffn(run, f"{at}.ffn", y)
+
+    if run.config.parallel:
+        changed = attention_of(run.norm(f"{at}.attention.norm", x))
+        changed += ffn_of(run.norm(f"{at}.ffn.norm", x))
+        return np.add(x, changed, out=x)
+    for name, part in ((f"{at}.attention", attention_of), (f"{at}.ffn", ffn_of)):
+        x = residual(run, name, part, x)
+    return x
 
 
-def rms_norm(x: Array, gain: Array, eps: float) -> Array:
-    """Rows of x scaled to a root mean square of one, times the gain.  x : (..., width).  gain : (width,)."""
-    mean_square = np.vecdot(x, x)[..., None] / np.float32(x.shape[-1])
-    y: Array = x / np.sqrt(mean_square + np.float32(eps))
-    y *= gain
-    return y
+def residual(run: Pass, name: str, part: Callable[[Array], Array], x: Array) -> Array:
+    """Add to x what a part of a layer makes of it, with norms where the family has them. May overwrite x."""
+    if run.config.norm_place == "after":
+        return run.norm(f"{name}.norm", np.add(x, part(x), out=x))
+    y = part(run.norm(f"{name}.norm", x))
+    if run.config.norm_place == "around":
+        y = run.norm(f"{name}.norm_after", y)
+    return np.add(x, y, out=x)
 
 
-def silu(x: Array) -> Array:
-    """Elementwise x / (1 + exp(-x)), a new array."""
-    y = np.negative(x)
-    with np.errstate(over="ignore"):  # exp(-x) is inf far below zero, where the result is rightly -0
-        np.exp(y, out=y)
-    y += np.float32(1)
-    return np.divide(x, y, out=y)
+def attention(run: Pass, i: int, name: str, x: Array) -> Array:
+    """Self-attention of layer `i`, with the weights at `name`.  x : (sequences, T, width).  Returns x's shape."""
+    config = run.config
+    q, k, v = (run.product(f"{name}.{part}", x) for part in "qkv")
+    if config.qk_norm:
+        q, k = head_norm(run, f"{name}.q_norm", q), head_norm(run, f"{name}.k_norm", k)
+    if config.rotary is not None:
+        turns = config.rotary.turns(run.positions, config.head_width, config.heads)
+        q, k = (rotate(part, turns, config.head_width, config.rotary.width) for part in (q, k))
+    q, k, v = split_heads(q, config.heads), split_heads(k, config.kv_heads), split_heads(v, config.kv_heads)
+    if run.cache is not None:
+        k, v = run.cache.put(i, k, v, run.positions)
+    view = View(causal=config.causal, window=config.window(i), lengths=None if config.causal else run.lengths)
+    scale = config.score_scale or config.head_width**-0.5
+    return run.product(f"{name}.o", merge_heads(attend(q, k, v, run.positions, view, scale, config.score_cap)))
 
 
-def rotary_turns(positions: NDArray[np.integer], config: TransformerConfig) -> Array:
-    """Cosines and signed sines of position times frequency, repeated for every head: (2, T, heads d_head)."""
-    frequencies = config.rope_theta ** (-np.arange(0, config.head_width, 2) / config.head_width)
-    angles = np.outer(positions, frequencies)  # (T, d_head / 2)
-    cos, sin = np.cos(angles), np.sin(angles)
-    turns = np.stack([np.hstack([cos, cos]), np.hstack([-sin, sin])])
-    return np.tile(turns.astype(np.float32), config.heads)
+def head_norm(run: Pass, name: str, x: Array) -> Array:
+    """RMS norm of each head's entries.  x : (sequences, T, heads d_head)."""
+    gain = run.model.weights[name]
+    return rms_norm(x.reshape(*x.shape[:2], -1, len(gain)), gain, run.config.norm_eps).reshape(x.shape)
 
 
-def rotate(x: Array, turns: Array, d_head: int) -> Array:
-    """Rotary positions: turns the pairs (i, i + d_head / 2) of each head, as Hugging Face's Llama does.
-
-    x : (sequences, T, heads d_head).  turns : (2, T, at least heads d_head).  Returns x's shape.
-    """
-    cos, sin = turns[..., : x.shape[-1]]
-    halves = x.reshape(*x.shape[:2], x.shape[-1] // d_head, 2, d_head // 2)
-    y = halves[..., ::-1, :].copy().reshape(x.shape)  # each half of a head in the other's place
-    y *= sin
-    y += x * cos
-    return y
-
-
-def split_heads(x: Array, heads: int) -> Array:
-    """View of (sequences, T, heads d_head) as (sequences, heads, T, d_head)."""
-    return x.reshape(*x.shape[:2], heads, x.shape[-1] // heads).swapaxes(1, 2)
+def ffn(run: Pass, name: str, x: Array) -> Array:
+    """The layer's second part: one FFN for all tokens, or experts.  x : (sequences, T, width).  Returns x's shape."""
+    if not run.config.experts:
+        return dense_ffn(run, name, x)
+    vectors = x.reshape(-1, x.shape[-1])
+    y = np.zeros_like(vectors)
+    for expert, rows, share in routes(run, name, x):
+        part = dense_ffn(run, f"{name}.experts.{expert}", vectors[None, rows], rows)
+        y[rows] += share[:, None] * part[0]
+    return y.reshape(x.shape)
 
 
-def merge_heads(x: Array) -> Array:
-    """Rows (sequences, T, heads d_head) of x : (sequences, heads, T, d_head)."""
-    sequences, heads, n_tokens, d_head = x.shape
-    return x.swapaxes(1, 2).reshape(sequences, n_tokens, heads * d_head)
+def routes(run: Pass, name: str, x: Array) -> Iterator[tuple[int, Places, Array]]:
+    """Each expert that is asked: its number, the tokens (n,) that ask it, and its share of their results (n,)."""
+    shares = softmax(run.product(f"{name}.router", x)).reshape(-1, run.config.experts)
+    count = run.config.experts_per_token
+    chosen = np.argsort(-shares, axis=-1, kind="stable")[:, :count]  # (tokens, count)
+    taken = np.take_along_axis(shares, chosen, axis=-1)
+    taken /= taken.sum(axis=-1, keepdims=True)
+    for expert in range(run.config.experts):
+        rows, places = np.nonzero(chosen == expert)
+        if len(rows):
+            yield expert, rows, taken[rows, places]
+
+
+def dense_ffn(run: Pass, name: str, x: Array, rows: Places | None = None) -> Array:
+    """Activation of x W_up, or of x W_gate times x W_up, times W_down."""
+    activation = ACTIVATIONS[run.config.activation]
+    if run.config.gated:
+        hidden = activation(run.product(f"{name}.gate", x, rows))
+        hidden *= run.product(f"{name}.up", x, rows)
+    else:
+        hidden = activation(run.product(f"{name}.up", x, rows))
+    return run.product(f"{name}.down", hidden, rows)
+
+
+def head(run: Pass, x: Array) -> Array:
+    """Logits from what the last layer gave: (sequences, T, width) to (..., vocabulary or classes)."""
+    config = run.config
+    if config.head == "none":
+        return x
+    if config.head == "classes":
+        x = x[:, :1]  # a first token stands for the whole
+        if config.pool is not None:
+            x = ACTIVATIONS[config.pool](run.product("head.pool", x))
+        return run.product("head", x)[:, 0]
+    if config.head == "masked":
+        x = run.norm("head.norm", ACTIVATIONS[config.activation](run.product("head.transform", x)))
+    elif config.embedding_width is not None:
+        x = run.product("head.projection", x)
+    logits = run.product("head", x)
+    if config.logit_cap is not None:
+        logits = np.float32(config.logit_cap) * np.tanh(logits / np.float32(config.logit_cap))
+    return logits

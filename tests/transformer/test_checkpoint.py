@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from cimstudy.errors import InputError
 from cimstudy.transformer import TransformerConfig, load_model
+from cimstudy.transformer.rotary import Rotary
 
 Tensors = dict[str, NDArray[Any]]
 WriteLlama = Callable[..., Path]
@@ -57,7 +58,15 @@ def test_a_model_says_what_it_is(write_llama: WriteLlama) -> None:
     model = load_model(folder)
     assert model.name == folder.name
     assert model.config == TransformerConfig(
-        vocab_size=13, width=12, layers=2, heads=3, kv_heads=1, head_width=4, ffn_width=20, context=24, rope_theta=500.0
+        vocab_size=13,
+        width=12,
+        layers=2,
+        heads=3,
+        kv_heads=1,
+        head_width=4,
+        ffn_width=20,
+        context=24,
+        rotary=Rotary.plain(4, 500.0),
     )
     assert model.checksum == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert model.matrices[:8] == tuple(
@@ -118,7 +127,8 @@ def test_fields_may_be_left_to_their_defaults_or_written_the_new_way(write_llama
     folder = write_llama(num_key_value_heads=3, rope_theta="left out", rms_norm_eps="left out", head_dim=None)
     rewrite_config(folder, rope_parameters={"rope_theta": 77.0, "rope_type": "default"})
     config = load_model(folder).config
-    assert (config.kv_heads, config.head_width, config.rope_theta, config.norm_eps) == (3, 4, 77.0, 1e-6)
+    assert (config.kv_heads, config.head_width, config.norm_eps) == (3, 4, 1e-6)
+    assert config.rotary == Rotary.plain(4, 77.0)
 
 
 def test_rotary_buffers_of_old_files_are_skipped(write_llama: WriteLlama) -> None:
@@ -173,8 +183,8 @@ def test_every_tensor_is_accounted_for(
 
 
 CHANGED_CONFIGS = {
-    "family": ({"model_type": "mamba"}, r"model_type 'mamba' in .*; allowed: llama"),
-    "no family": ({"model_type": "left out"}, r"model_type None in .*; allowed: llama"),
+    "family": ({"model_type": "mamba"}, r"model_type 'mamba' in .*; allowed: albert, .*, llama, "),
+    "no family": ({"model_type": "left out"}, r"model_type None in .*; allowed: albert, .*, llama, "),
     "no size": ({"intermediate_size": "left out"}, r"no intermediate_size in the config\.json of .*; it is required"),
     "text": ({"vocab_size": "13"}, r"vocab_size='13' in a transformer's config; allowed: an integer of at least 1"),
     "no heads": ({"num_attention_heads": 0}, r"^heads=0 in a transformer's config; allowed: an integer of at least 1"),
@@ -182,9 +192,13 @@ CHANGED_CONFIGS = {
     "tied": ({"tie_word_embeddings": 1}, r"tied_embeddings=1 in a transformer's config; allowed: true or false"),
     "groups": ({"num_key_value_heads": 2}, r"kv_heads=2 does not divide heads=3; allowed: a divisor"),
     "odd heads": ({"head_dim": 3}, r"head_width=3; allowed: an even number"),
-    "activation": ({"hidden_act": "gelu"}, r"hidden_act='gelu' in .*; allowed: 'silu' or none"),
-    "biases": ({"attention_bias": True}, r"attention_bias=True in .*; allowed: False or none"),
-    "scaled": ({"rope_scaling": {"rope_type": "llama3"}}, r"rope_scaling=\{.*\} in .*; allowed: none"),
+    "activation": ({"hidden_act": "mish"}, r"hidden_act='mish' in .*; allowed: silu, swish, gelu"),
+    "biases": ({"attention_bias": True}, r"lacks model\.layers\.0\.self_attn\.q_proj\.bias, .* and 5 more tensors"),
+    "scaled": (
+        {"rope_scaling": {"rope_type": "dynamic"}},
+        r"rope_type 'dynamic' in .*; allowed: default, linear, llama3",
+    ),
+    "half scaled": ({"rope_scaling": {"rope_type": "linear"}}, r"rope_type 'linear' in .* needs factor"),
 }
 
 

@@ -9,9 +9,18 @@ from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differen
 from cimstudy.transformer import Model, TransformerConfig
 from cimstudy.transformer.chip import map_model, program
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
+from cimstudy.transformer.rotary import Rotary
 
 CONFIG = TransformerConfig(
-    vocab_size=256, width=24, layers=2, heads=3, kv_heads=1, head_width=8, ffn_width=40, context=16
+    vocab_size=256,
+    width=24,
+    layers=2,
+    heads=3,
+    kv_heads=1,
+    head_width=8,
+    ffn_width=40,
+    context=16,
+    rotary=Rotary.plain(8),
 )
 ERRONEOUS = Device(programming=NormalOfRange(std=0.05))
 

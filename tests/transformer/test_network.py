@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.transformer import Model, load_model
-from cimstudy.transformer.network import attend
+from cimstudy.transformer.attention import View, attend
 
 Array = NDArray[np.float32]
 
@@ -81,9 +81,12 @@ def test_attention_takes_any_positions() -> None:
     """Queries of the last tokens alone see what they see among all: what a cache of keys and values needs."""
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, heads, 90, 4), dtype=np.float32) for heads in (6, 2, 2))
-    at = np.arange(90)
+    at = np.arange(90)[None]
     np.testing.assert_allclose(
-        attend(q[:, :, 80:], k, v, at[80:], at), attend(q, k, v, at, at)[:, :, 80:], rtol=0, atol=1e-6
+        attend(q[:, :, 80:], k, v, at[:, 80:], View(), 0.5),
+        attend(q, k, v, at, View(), 0.5)[:, :, 80:],
+        rtol=0,
+        atol=1e-6,
     )
 
 
