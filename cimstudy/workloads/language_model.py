@@ -1,7 +1,7 @@
 """LanguageModel: how well a chip predicts text, beside the digital run of the same network."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
@@ -11,25 +11,31 @@ from pydantic import Field
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
-from cimstudy.transformer import ByteTokenizer, Model, load_model, load_text
-from cimstudy.transformer.chip import CALIBRATION_SEQUENCES, placed_matrices, program
+from cimstudy.transformer.chip import placed_matrices, program
+from cimstudy.workloads.windows import encoded, loaded, text_windows
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-TOKENS_PER_PASS = 2048  # sequences of so many tokens go through the network at a time: fixed, for equal bits
-
 
 class LanguageModel(Part):
-    """Next-token prediction on a text, cut into sequences of the model's context that lie evenly spread over it.
+    """Next-token prediction on a text.
 
-    Every token of a sequence is predicted from those before it. The choice of tokens depends on the text and on
-    `tokens` alone, so all chips and points are measured on the same ones. Output and input converters with calibrated
-    ranges are calibrated on two sequences between the measured ones.
+    Without `stride` the text is cut into sequences of the model's context that lie evenly spread over it, and every
+    token of a sequence is predicted from those before it. With `stride`, windows of the context move over the text by
+    so many tokens and each token is predicted once, as perplexities are reported in papers. The choice of tokens
+    depends on the text and these fields alone, so all chips and points are measured on the same ones. Converters with
+    calibrated ranges are calibrated on tokens that are not measured, if the text has any.
     """
 
     model: str = Field(default="bundled", description="'bundled' or the folder of a checkpoint")
-    text: str = Field(default="bundled", description="'bundled' or a text file")
-    tokens: Annotated[int, Field(ge=1)] = Field(default=2048, description="predicted tokens, whole sequences")
+    text: str = Field(default="bundled", description="'bundled', a text file, or tokens in an .npy file")
+    tokens: Annotated[int, Field(ge=1)] | None = Field(
+        default=2048,
+        description="of the text; without stride those predicted, in whole sequences; None: all",
+    )
+    stride: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="tokens by which windows move; None: sequences spread over the text"
+    )
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "perplexity": Metric(long_name="perplexity", better="lower"),
@@ -37,88 +43,53 @@ class LanguageModel(Part):
         "top1_accuracy": Metric(long_name="share of tokens predicted first", better="higher"),
         "top1_agreement": Metric(long_name="share of tokens with the digital run's first choice", better="higher"),
         "kl_divergence": Metric(long_name="divergence from the digital run", units="nat/token", better="lower"),
+        "sequence_nll": Metric(
+            long_name="negative log-likelihood of each sequence", units="nat/token", better="lower", dims=("sequence",)
+        ),
     }
 
-    def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> dict[str, float]:
+    def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> dict[str, Any]:
         """Metrics of chip `trial` of a hardware."""
-        model = loaded(self.model)
-        sample = text_sample(self.model, self.text, self.tokens)
-        chip = program(model, hardware, seed=seed, trial=trial, calibration=sample.calibration)
-        digital = digital_run(self.model, self.text, self.tokens)
-        totals = np.zeros(4)
-        for (start, inputs, targets), expected in zip(sample.passes(), digital, strict=True):
-            found = log_softmax(chip.logits(inputs, first_vector=start))
-            totals += compare(found, expected, targets)
-        return summarise(totals / self.tokens)
+        windows = text_windows(self.model, self.text, self.tokens, self.stride)
+        chip = program(loaded(self.model), hardware, seed=seed, trial=trial, calibration=windows.calibration)
+        totals = []
+        for part, expected in zip(windows.passes(), self._digital(), strict=True):
+            found = log_softmax(chip.logits(part.inputs, first_vector=part.first_vector, lengths=part.lengths))
+            totals.append(compare(found, expected, part.targets, part.scored))
+        return summarise(np.concatenate(totals), windows.scored)
 
     def reference(self) -> dict[str, float]:
         """Metrics of the digital run."""
-        sample = text_sample(self.model, self.text, self.tokens)
-        totals = np.zeros(4)
-        for (_, _, targets), expected in zip(
-            sample.passes(), digital_run(self.model, self.text, self.tokens), strict=True
-        ):
-            totals += compare(expected, expected, targets)
-        return summarise(totals / self.tokens)
+        windows = text_windows(self.model, self.text, self.tokens, self.stride)
+        totals = [
+            compare(expected, expected, part.targets, part.scored)
+            for part, expected in zip(windows.passes(), self._digital(), strict=True)
+        ]
+        found = summarise(np.concatenate(totals), windows.scored)
+        return {name: value for name, value in found.items() if not self.metrics[name].dims}
 
     def checksums(self) -> dict[str, str]:
-        """What the results depend on beside this description: SHA-256 of weights and text."""
-        return {"model": loaded(self.model).checksum, "text": hashlib.sha256(load_text(self.text)).hexdigest()}
+        """What the results depend on beside this description: SHA-256 of weights, tokens and tokenizer."""
+        tokens = np.ascontiguousarray(encoded(self.model, self.text), np.int64)
+        return {"model": loaded(self.model).checksum, "text": hashlib.sha256(tokens.tobytes()).hexdigest()}
 
     def check(self, hardware: Hardware) -> None:
         """Raise InputError unless a chip of this hardware can be programmed and the text is long enough."""
-        text_sample(self.model, self.text, self.tokens)
+        config = loaded(self.model).config
+        if not config.causal or config.head != "tokens":
+            raise InputError(f"model {self.model!r} does not predict the next token; allowed: decoders with a head")
+        text_windows(self.model, self.text, self.tokens, self.stride)
         placed_matrices(loaded(self.model), hardware)
 
-
-class Sample:
-    """The measured tokens: sequences of `length` and the token after each, evenly spread over a text."""
-
-    def __init__(self, text: Array, length: int, count: int) -> None:
-        room = len(text) - length - 1
-        starts = np.linspace(0, room, count).astype(int) if count > 1 else np.zeros(1, int)
-        between = (starts[:-1] + starts[1:]) // 2 if count > 1 else np.array([room])
-        self.sequences = np.stack([text[start : start + length + 1] for start in starts])
-        chosen = between[:: max(1, len(between) // CALIBRATION_SEQUENCES)][:CALIBRATION_SEQUENCES]
-        self.calibration = np.stack([text[start : start + length] for start in chosen])
-
-    def passes(self) -> Iterator[tuple[int, Array, Array]]:
-        """First token's number, inputs (sequences, T) and targets (sequences, T) of each pass through the network."""
-        length = self.sequences.shape[1] - 1
-        step = max(1, TOKENS_PER_PASS // length)
-        for first in range(0, len(self.sequences), step):
-            block = self.sequences[first : first + step]
-            yield first * length, block[:, :-1], block[:, 1:]
-
-
-@lru_cache(maxsize=4)
-def loaded(path: str) -> Model:
-    """The model at `path`, read once in a process."""
-    return load_model(path)
-
-
-@lru_cache(maxsize=4)
-def text_sample(model: str, text: str, tokens: int) -> Sample:
-    """The measured tokens. Raises InputError if the text is too short or `tokens` is no whole number of sequences."""
-    config = loaded(model).config
-    if config.vocab_size != ByteTokenizer.vocab_size:
-        raise InputError(f"model {model!r} has {config.vocab_size} tokens; allowed: models of bytes (256 tokens)")
-    length = min(config.context, tokens)
-    if tokens % length:
-        raise InputError(f"tokens = {tokens}: allowed are multiples of the model's context, {config.context}")
-    encoded = np.asarray(ByteTokenizer().encode(load_text(text)))
-    if len(encoded) < tokens + 1:
-        raise InputError(
-            f"tokens = {tokens}: the text {text!r} has {len(encoded)}, so at most {len(encoded) - 1} are allowed"
-        )
-    return Sample(encoded, length, tokens // length)
+    def _digital(self) -> list[Array]:
+        return digital_run(self.model, self.text, self.tokens, self.stride)
 
 
 @lru_cache(maxsize=2)
-def digital_run(model: str, text: str, tokens: int) -> list[Array]:
+def digital_run(model: str, text: str, tokens: int | None, stride: int | None) -> list[Array]:
     """Log-probabilities of the digital run for each pass, (sequences, T, vocab_size) float32; kept for all chips."""
-    sample = text_sample(model, text, tokens)
-    return [log_softmax(loaded(model).logits(inputs)) for _, inputs, _ in sample.passes()]
+    passes = text_windows(model, text, tokens, stride).passes()
+    return [log_softmax(loaded(model).logits(part.inputs, lengths=part.lengths)) for part in passes]
 
 
 def log_softmax(logits: Array) -> Array:
@@ -128,32 +99,28 @@ def log_softmax(logits: Array) -> Array:
     return shifted
 
 
-def compare(found: Array, expected: Array, targets: Array) -> Array:
-    """Sums over tokens: surprise, first choice right, first choice as expected, divergence.
+def compare(found: Array, expected: Array, targets: Array, scored: Array) -> Array:
+    """Sums over the tokens that count: surprise, first choice right, first choice as expected, divergence.
 
-    found, expected : (sequences, T, vocab_size) log-probabilities.  targets : (sequences, T).  Returns (4,) float64.
+    found, expected : (sequences, T, vocab_size) log-probabilities.  targets, scored : (sequences, T).
+    Returns (sequences, 4) float64.
     """
-    surprise = -np.take_along_axis(found, targets[..., None], axis=-1).sum(dtype=np.float64)
+    surprise = -np.take_along_axis(found, targets[..., None], axis=-1)[..., 0]
     choice = found.argmax(axis=-1)
     divergence = np.exp(expected)
     divergence *= expected - found
-    return np.array(
-        [
-            surprise,
-            (choice == targets).sum(),
-            (choice == expected.argmax(axis=-1)).sum(),
-            divergence.sum(dtype=np.float64),
-        ]
-    )
+    parts = (surprise, choice == targets, choice == expected.argmax(axis=-1), divergence.sum(axis=-1))
+    return np.stack([np.where(scored, part, 0).sum(axis=-1, dtype=np.float64) for part in parts], axis=-1)
 
 
-def summarise(means: Array) -> dict[str, float]:
-    """Metrics from the means of `compare` over tokens."""
-    nll, accuracy, agreement, divergence = (float(mean) for mean in means)
+def summarise(sums: Array, counts: Array) -> dict[str, Any]:
+    """Metrics from the sums of `compare` (sequences, 4) over tokens, (sequences,) of each sequence."""
+    nll, accuracy, agreement, divergence = (float(mean) for mean in sums.sum(axis=0) / counts.sum())
     return {
         "perplexity": float(np.exp(nll)),
         "nll": nll,
         "top1_accuracy": accuracy,
         "top1_agreement": agreement,
         "kl_divergence": divergence,
+        "sequence_nll": sums[:, 0] / counts,
     }

@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
-from cimstudy.transformer import held_out_text, load_model
+from cimstudy.transformer import held_out_text, load_model, load_tokenizer
 from cimstudy.workloads import LanguageModel
-from cimstudy.workloads.language_model import Sample, compare, log_softmax, summarise, text_sample
+from cimstudy.workloads.language_model import compare, log_softmax, summarise
+from cimstudy.workloads.windows import spread, strided, text_windows
 
 PERFECT = Hardware(crossbar=Crossbar(weights=Differential(bits=None), dac=None, adc=None))
 SHORT = LanguageModel(tokens=512)
@@ -26,13 +29,24 @@ def test_metrics_follow_their_definitions():
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.ones(5), 6), rng.dirichlet(np.ones(5), 6)
     targets = rng.integers(0, 5, (2, 3))
-    found = summarise(compare(np.log(p).reshape(2, 3, 5), np.log(q).reshape(2, 3, 5), targets) / 6)
+    sums = compare(np.log(p).reshape(2, 3, 5), np.log(q).reshape(2, 3, 5), targets, np.ones((2, 3), bool))
+    found = summarise(sums, np.array([3, 3]))
     nll = -np.mean([math.log(p[i, t]) for i, t in enumerate(targets.ravel())])
     assert found["nll"] == pytest.approx(nll)
     assert found["perplexity"] == pytest.approx(math.exp(nll))
     assert found["top1_accuracy"] == np.mean(p.argmax(1) == targets.ravel())
     assert found["top1_agreement"] == np.mean(p.argmax(1) == q.argmax(1))
     assert found["kl_divergence"] == pytest.approx(np.mean((q * np.log(q / p)).sum(1)))
+    assert found["sequence_nll"].mean() == pytest.approx(nll)
+
+
+def test_tokens_that_do_not_count_change_nothing():
+    rng = np.random.default_rng(0)
+    found, expected = (np.log(rng.dirichlet(np.ones(5), (1, 4))) for _ in range(2))
+    targets = rng.integers(0, 5, (1, 4))
+    scored = np.array([[False, True, True, False]])
+    part = compare(found[:, 1:3], expected[:, 1:3], targets[:, 1:3], scored[:, 1:3])
+    np.testing.assert_allclose(compare(found, expected, targets, scored), part)
 
 
 def test_log_softmax_normalises_and_survives_large_logits():
@@ -43,10 +57,10 @@ def test_log_softmax_normalises_and_survives_large_logits():
 
 def test_the_reference_is_the_digital_run_of_the_network():
     found = SHORT.reference()
-    sample = text_sample("bundled", "bundled", 512)
-    logits = load_model().logits(sample.sequences[:, :-1]).astype(float)
+    sample = text_windows("bundled", "bundled", 512, None)
+    logits = load_model().logits(sample.tokens[:, :-1]).astype(float)
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    chosen = np.take_along_axis(probabilities, sample.sequences[:, 1:, None], axis=-1)
+    chosen = np.take_along_axis(probabilities, sample.tokens[:, 1:, None], axis=-1)
     assert found["nll"] == pytest.approx(-np.log(chosen).mean(), rel=1e-5)
     assert found["top1_agreement"] == 1
     assert found["kl_divergence"] == 0
@@ -70,10 +84,13 @@ def test_quality_falls_with_error_and_rises_with_bits():
 
 
 def test_a_case_depends_on_seed_and_trial_alone():
-    one = SHORT(reram(0.05), seed=1, trial=2)
-    assert SHORT(reram(0.05), seed=1, trial=2) == one
-    assert SHORT(reram(0.05), seed=1, trial=3) != one
-    assert SHORT(reram(0.05), seed=2, trial=2) != one
+    def sequences(seed, trial):
+        return SHORT(reram(0.05), seed=seed, trial=trial)["sequence_nll"]
+
+    one = sequences(1, 2)
+    np.testing.assert_array_equal(sequences(1, 2), one)
+    assert (sequences(1, 3) != one).all()
+    assert (sequences(2, 2) != one).all()
 
 
 def test_a_digital_architecture_is_the_reference():
@@ -82,26 +99,108 @@ def test_a_digital_architecture_is_the_reference():
 
 
 def test_sequences_are_spread_and_followed_by_their_targets():
-    text = np.arange(10_000)
-    sample = Sample(text, 100, 8)
-    starts = sample.sequences[:, 0]
+    windows = spread(np.arange(10_000), 100, 8)
+    starts = windows.tokens[:, 0]
     assert starts[0] == 0
     assert starts[-1] == 10_000 - 101
     assert np.ptp(np.diff(starts)) <= 1
     tokens = 0
-    for first, inputs, targets in sample.passes():
-        assert first == tokens
-        np.testing.assert_array_equal(targets, inputs + 1)
-        tokens += inputs.size
+    for part in windows.passes():
+        assert part.first_vector == tokens
+        assert part.scored.all()
+        np.testing.assert_array_equal(part.targets, part.inputs + 1)
+        tokens += part.inputs.size
     assert tokens == 800
-    measured = set(sample.sequences[:, :-1].ravel())
-    assert not measured & set(sample.calibration.ravel())
+    measured = set(windows.tokens[:, :-1].ravel())
+    assert not measured & set(windows.calibration.ravel())
 
 
 def test_passes_cover_many_sequences_once():
-    sample = Sample(np.arange(50_000), 256, 30)
-    seen = np.concatenate([inputs for _, inputs, _ in sample.passes()])
-    np.testing.assert_array_equal(seen, sample.sequences[:, :-1])
+    windows = spread(np.arange(50_000), 256, 30)
+    seen = np.concatenate([part.inputs for part in windows.passes()])
+    np.testing.assert_array_equal(seen, windows.tokens[:, :-1])
+
+
+@given(length=st.integers(2, 60), context=st.integers(2, 20), stride=st.integers(1, 19))
+def test_strided_windows_predict_every_token_once_from_as_much_as_they_can(length, context, stride):
+    assume(stride < context)
+    text = np.arange(length) + 1
+    windows = strided(text, context, stride, np.arange(100))
+    seen = {}
+    for part in windows.passes():
+        for inputs, targets, scored in zip(part.inputs, part.targets, part.scored, strict=True):
+            for place in np.flatnonzero(scored):
+                assert targets[place] not in seen
+                seen[int(targets[place])] = inputs[: place + 1].tolist()
+    assert sorted(seen) == list(range(2, length + 1))
+    for token, before in seen.items():
+        assert before == list(range(token - len(before), token))
+        assert len(before) >= min(token - 1, context - stride)
+    assert windows.scored.sum() == length - 1
+
+
+def test_strided_perplexity_is_that_of_transformers(tmp_path):
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=256, n_embd=24, n_layer=2, n_head=4, n_positions=32)
+    peer = transformers.GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        for weight in peer.parameters():
+            weight.normal_(0.0 if weight.ndim > 1 else 0.5, 0.2)
+    peer.save_pretrained(tmp_path)
+    text = held_out_text()[:1001]
+    (tmp_path / "text.txt").write_bytes(text)
+    tokens = torch.as_tensor(np.frombuffer(text, np.uint8).astype(int))[None]
+    total, count, before = 0.0, 0, 0
+    for begin in range(0, 1001, 20):  # as the library's guide to perplexity does
+        end = min(begin + 32, 1001)
+        labels = tokens[:, begin:end].clone()
+        labels[:, : -(end - before)] = -100
+        with torch.no_grad():
+            loss = peer(tokens[:, begin:end], labels=labels).loss
+        valid = int((labels[:, 1:] != -100).sum())
+        total, count, before = total + float(loss) * valid, count + valid, end
+        if end == 1001:
+            break
+    workload = LanguageModel(model=str(tmp_path), text=str(tmp_path / "text.txt"), tokens=None, stride=20)
+    assert count == 1000
+    assert workload.reference()["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-4)
+    found = workload(PERFECT, seed=0, trial=0)
+    assert found["perplexity"] == pytest.approx(math.exp(total / count), rel=1e-3)
+    assert len(found["sequence_nll"]) == math.ceil((1001 - 32) / 20) + 1
+
+
+def test_tokens_may_come_from_a_tokenizer_or_an_array(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    transformers = pytest.importorskip("transformers")
+    words = ["the", "cat", "sat", "on", "a", "mat", "[UNK]"]
+    numbers = {word: number for number, word in enumerate(words)}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(numbers, unk_token=words[-1]))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    config = transformers.GPT2Config(vocab_size=7, n_embd=8, n_layer=1, n_head=2, n_positions=8)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    text = "the cat sat on a mat " * 20
+    (tmp_path / "text.txt").write_text(text)
+    np.save(tmp_path / "tokens.npy", np.tile(np.arange(6), 20))
+    read, stored = (
+        LanguageModel(model=str(tmp_path), text=str(tmp_path / file), tokens=80) for file in ("text.txt", "tokens.npy")
+    )
+    assert read.reference() == stored.reference()
+    assert read.checksums() == stored.checksums()
+    np.save(tmp_path / "large.npy", np.arange(100))
+    with pytest.raises(InputError, match=r"has tokens from 0 to 99; model .* allows 0 to 6$"):
+        LanguageModel(model=str(tmp_path), text=str(tmp_path / "large.npy"), tokens=80).check(PERFECT)
+    np.save(tmp_path / "table.npy", np.zeros((3, 2)))
+    with pytest.raises(InputError, match=r"table.npy' holds float64 \(3, 2\); allowed: integers \(n,\)"):
+        LanguageModel(model=str(tmp_path), text=str(tmp_path / "table.npy"), tokens=80).check(PERFECT)
+
+
+def test_a_broken_tokenizer_is_named(tmp_path):
+    pytest.importorskip("tokenizers")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"tokenizer.json' is no tokenizer"):
+        load_tokenizer(tmp_path)
 
 
 def test_checksums_name_model_and_text(tmp_path):
@@ -123,6 +222,8 @@ def test_bad_input_is_refused_before_any_work(tmp_path):
         LanguageModel(text="/nowhere").check(PERFECT)
     with pytest.raises(InputError, match="/nowhere"):
         LanguageModel(model="/nowhere").check(PERFECT)
+    with pytest.raises(InputError, match=r"stride = 256: allowed are 1 to 255, less than the model's context"):
+        LanguageModel(stride=256).check(PERFECT)
     with pytest.raises(InputError, match="tokens: should be greater than or equal to 1"):
         LanguageModel(tokens=0)
     with pytest.raises(InputError, match=r"fits no matrix of bundled"):
