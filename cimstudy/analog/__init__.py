@@ -1,7 +1,28 @@
 """What arrays do to numbers: random streams, mapping, device statistics, converters, the product."""
 
 from cimstudy.analog.mapping import row_tiles
-from cimstudy.analog.matrix import MappedMatrix, ProgrammedMatrix, map_matrix, program_matrix
+from cimstudy.analog.matrix import (
+    COLUMNS_TOGETHER,
+    MappedMatrix,
+    ProgrammedMatrix,
+    Ranges,
+    find_ranges,
+    map_columns,
+    map_matrix,
+    program_matrix,
+)
 from cimstudy.analog.random import Key, normals
 
-__all__ = ["Key", "MappedMatrix", "ProgrammedMatrix", "map_matrix", "normals", "program_matrix", "row_tiles"]
+__all__ = [
+    "COLUMNS_TOGETHER",
+    "Key",
+    "MappedMatrix",
+    "ProgrammedMatrix",
+    "Ranges",
+    "find_ranges",
+    "map_columns",
+    "map_matrix",
+    "normals",
+    "program_matrix",
+    "row_tiles",
+]

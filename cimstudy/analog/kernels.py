@@ -65,13 +65,14 @@ def add_variances(plus, minus, weight, law, sums):
 
 
 @numba.njit(cache=True, nogil=True)
-def program_slice(levels, shift, steps, g_min, law, write, key, plane, weight, out, read, variance):
+def program_slice(levels, shift, steps, g_min, law, write, key, plane, weight, out, read, variance, first_column):
     """Write the pairs of one slice and add their differences (and read-noise variances) to `out` (and `variance`).
 
     levels : (n_in, n_out), int16, or fractions if weights are not rounded (then steps is 0).
     law, read : (6,), laws of write error and read noise.  write : whether there are errors to draw.
     key : (2,) uint32; the plus cells are plane 2 * plane, the minus cells 2 * plane + 1.
     out : (n_in, n_out), added to with `weight`.  variance : the same with weight**2, or (0, 0).
+    first_column : of the whole matrix, a multiple of BLOCK.
     """
     n_in, n_out = levels.shape
     across = (n_out + BLOCK - 1) // BLOCK
@@ -84,12 +85,12 @@ def program_slice(levels, shift, steps, g_min, law, write, key, plane, weight, o
         count = min(BATCH, n_in * across - start)
         for block in range(count):
             places[block, 0] = (start + block) // across
-            places[block, 1] = (start + block) % across
+            places[block, 1] = first_column // BLOCK + (start + block) % across
         if write:
             draw_blocks(key, np.uint32(2 * plane), places, z_plus, words, tails, logs)
             draw_blocks(key, np.uint32(2 * plane + 1), places, z_minus, words, tails, logs)
         for block in range(count):
-            i, first = places[block, 0], places[block, 1] * BLOCK
+            i, first = places[block, 0], places[block, 1] * BLOCK - first_column
             n = min(BLOCK, n_out - first)
             z = slice(block * BLOCK, block * BLOCK + n)
             if steps:

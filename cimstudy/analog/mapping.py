@@ -64,11 +64,9 @@ class Targets:
         return self.scale * self.steps * np.array([float(base**index) for index in range(self.slices)])
 
 
-def weight_targets(w: Array, crossbar: Crossbar, dtype: Any = np.float32) -> Targets:
-    """Weights rounded to the crossbar's levels. w : (n_in, n_out), finite. Raises InputError otherwise."""
-    check_weights(w)
+def weight_targets(w: Array, crossbar: Crossbar, largest: float, dtype: Any = np.float32) -> Targets:
+    """Weights rounded to the crossbar's levels. w : (n_in, n_out), of which `largest` is the greatest magnitude."""
     coding = crossbar.weights
-    largest = float(np.abs(w).max()) or 1.0  # a matrix of zeros keeps any scale
     if coding.bits is None:
         return Targets(levels=(w / largest).astype(dtype), scale=largest, slices=1, slice_bits=None)
     top = 2 ** (coding.bits - 1) - 1

@@ -9,7 +9,7 @@ fused pass that converts, weighs and adds it. Without an output converter slices
 they collapse into one matrix and one product.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -17,23 +17,26 @@ from typing import Any
 import numpy as np
 
 from cimstudy.analog import kernels
-from cimstudy.analog.mapping import Array, Targets, row_tiles, sigma_coefficients, weight_targets
+from cimstudy.analog.mapping import Array, Targets, check_weights, row_tiles, sigma_coefficients, weight_targets
 from cimstudy.analog.random import Key
 from cimstudy.errors import InputError
 from cimstudy.hardware import Dac, Hardware
 
 BUFFER_ROWS = 256  # vectors (times input pulses) of one sgemm
 BUFFER_COLUMNS = 768  # with BUFFER_ROWS: 786 kB of float32, which fits a second-level cache
+COLUMNS_TOGETHER = BUFFER_COLUMNS  # a part of a matrix begins at a multiple, and then has the whole matrix's bits
+MOST_CURRENTS = 2**24  # that a calibration looks at, for each slice
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Ranges:
-    """Full scales of the converters of one matrix.
+    """Full scales of one matrix: of its weights and its converters.
 
-    inputs : magnitude that drives a row fully; 0: each vector's own largest.
+    weights : the largest magnitude.  inputs : magnitude that drives a row fully; 0: each vector's own largest.
     adc : (slices,) magnitudes in cell units; empty without an output converter.
     """
 
+    weights: float
     inputs: float
     adc: Array
 
@@ -46,6 +49,7 @@ class MappedMatrix:
     targets: Targets
     ranges: Ranges
     dtype: Any
+    first_column: int = 0  # of a larger matrix of which these are some columns, a multiple of COLUMNS_TOGETHER
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -112,13 +116,36 @@ def map_matrix(
     w : (n_in, n_out), finite.  calibration : (..., n_in), inputs from which `calibrated` ranges are taken.
     dtype : of the simulation, float32 or float64.  Raises InputError for bad weights or a missing calibration batch.
     """
-    targets = weight_targets(w, hardware.crossbar, dtype)
-    x = None if calibration is None else np.ascontiguousarray(calibration, dtype=dtype).reshape(-1, w.shape[0])
+    check_weights(w)
+    ranges = find_ranges([w], hardware, calibration=calibration, dtype=dtype)
+    return map_columns(w, hardware, ranges, dtype=dtype)
+
+
+def map_columns(
+    w: Array, hardware: Hardware, ranges: Ranges, *, first_column: int = 0, dtype: Any = np.float32
+) -> MappedMatrix:
+    """Lay out some columns of a matrix whose ranges are known: cells and results are those of the whole matrix.
+
+    w : (n_in, n), from `first_column` on, which is a multiple of COLUMNS_TOGETHER.
+    """
+    targets = weight_targets(w, hardware.crossbar, ranges.weights, dtype)
+    return MappedMatrix(hardware=hardware, targets=targets, ranges=ranges, dtype=dtype, first_column=first_column)
+
+
+def find_ranges(
+    parts: Iterable[Array], hardware: Hardware, *, calibration: Array | None = None, dtype: Any = np.float32
+) -> Ranges:
+    """The ranges of a matrix.
+
+    parts : its columns in order, each (n_in, n), which are gone through several times.  All but the last hold a
+        multiple of COLUMNS_TOGETHER.  Other arguments and errors as `map_matrix`.
+    """
+    largest = max(float(np.abs(part).max()) for part in parts) or 1.0  # a matrix of zeros keeps any scale
+    n_in = len(next(iter(parts)))
+    x = None if calibration is None else np.ascontiguousarray(calibration, dtype=dtype).reshape(-1, n_in)
     inputs = input_range(hardware.crossbar.dac, x)
-    none = np.zeros(0, dtype)
-    mapped = MappedMatrix(hardware=hardware, targets=targets, ranges=Ranges(inputs=inputs, adc=none), dtype=dtype)
-    ranges = Ranges(inputs=inputs, adc=adc_ranges(mapped, x))
-    return replace(mapped, ranges=ranges)
+    bare = Ranges(weights=largest, inputs=inputs, adc=np.zeros(0, dtype))
+    return replace(bare, adc=adc_ranges(parts, hardware, bare, x, dtype))
 
 
 def program_matrix(
@@ -159,6 +186,7 @@ def program_mapped(mapped: MappedMatrix, key: Key) -> ProgrammedMatrix:
             planes[plane],
             read_law,
             variances[plane] if variances.ndim else np.zeros((0, 0), mapped.dtype),
+            mapped.first_column,
         )
     return ProgrammedMatrix(mapped=mapped, planes=planes, variances=variances, noise_key=key.of("read noise"))
 
@@ -184,17 +212,18 @@ def input_range(dac: Dac | None, calibration: Array | None) -> float:
     return dac.range
 
 
-def adc_ranges(mapped: MappedMatrix, calibration: Array | None) -> Array:
+def adc_ranges(parts: Iterable[Array], hardware: Hardware, bare: Ranges, x: Array | None, dtype: Any) -> Array:
     """Full scale of the output converter for each slice, in cell units, (slices,); empty without one."""
-    crossbar, device, slices = mapped.hardware.crossbar, mapped.hardware.device, mapped.targets.slices
+    crossbar, device = hardware.crossbar, hardware.device
+    slices = crossbar.weights.slices
     if crossbar.adc is None:
-        return np.zeros(0, mapped.dtype)
+        return np.zeros(0, dtype)
     if crossbar.adc.range == "full":
-        tallest = max(tile.stop - tile.start for tile in mapped.tiles)
-        return np.full(slices, tallest * (1 - device.g_min / device.g_max), mapped.dtype)
+        tallest = max(tile.stop - tile.start for tile in row_tiles(len(next(iter(parts))), crossbar.rows))
+        return np.full(slices, tallest * (1 - device.g_min / device.g_max), dtype)
     if crossbar.adc.range == "calibrated":
-        return calibrated_ranges(mapped, needed(calibration, "adc"), crossbar.adc.percentile)
-    return np.broadcast_to(np.asarray(crossbar.adc.range, mapped.dtype), slices).copy()
+        return calibrated_ranges(parts, hardware, bare, needed(x, "adc"), dtype)
+    return np.broadcast_to(np.asarray(crossbar.adc.range, dtype), slices).copy()
 
 
 def needed(calibration: Array | None, converter: str) -> Array:
@@ -214,16 +243,28 @@ def percentile_of(values: Array, percentile: float) -> float:
     return float(np.percentile(np.abs(values), percentile)) or 1.0
 
 
-def calibrated_ranges(mapped: MappedMatrix, x: Array, percentile: float) -> Array:
-    """Percentile of the current magnitudes of each slice over tiles, columns and pulses of error-free cells."""
-    ideal = mapped.hardware.device.replace("programming", None).replace("read_noise", None)
-    perfect = mapped.on(mapped.hardware.replace("device", ideal)).program(0)
-    pulses, _ = drive(mapped, x)
-    found: list[list[Array]] = [[] for _ in range(mapped.targets.slices)]
-    for index, _, currents in tile_currents(perfect, pulses, slice(None)):
-        found[index].append(np.abs(currents).ravel())
-    unit = 1 / pulse_steps(mapped)
-    return np.array([unit * percentile_of(np.concatenate(slices), percentile) for slices in found], mapped.dtype)
+def calibrated_ranges(parts: Iterable[Array], hardware: Hardware, bare: Ranges, x: Array, dtype: Any) -> Array:
+    """Percentile of the current magnitudes of each slice over tiles, columns and pulses of error-free cells.
+
+    Of a large matrix only some vectors of the batch are taken, evenly spread, so that MOST_CURRENTS are looked at.
+    """
+    assert hardware.crossbar.adc is not None  # noqa: S101 - the caller's branch, for the type checker
+    ideal = hardware.device.replace("programming", None).replace("read_noise", None)
+    perfect = hardware.replace("device", ideal)
+    found: list[list[Array]] = [[] for _ in range(hardware.crossbar.weights.slices)]
+    columns = sum(part.shape[1] for part in parts)
+    for part in parts:
+        mapped = map_columns(part, perfect, bare, dtype=dtype)
+        matrix = mapped.program(0)
+        cycles = 1 if hardware.crossbar.dac is None else hardware.crossbar.dac.cycles
+        step = -(-len(x) * cycles * len(mapped.tiles) * columns // MOST_CURRENTS)
+        pulses, _ = drive(mapped, np.ascontiguousarray(x[::step]))
+        for left in range(0, part.shape[1], COLUMNS_TOGETHER):
+            together = slice(left, min(left + COLUMNS_TOGETHER, part.shape[1]))
+            for index, _, currents in tile_currents(matrix, pulses, together):
+                found[index].append(np.abs(currents).ravel())
+    unit, percentile = 1 / pulse_steps(hardware), hardware.crossbar.adc.percentile
+    return np.array([unit * percentile_of(np.concatenate(slices), percentile) for slices in found], dtype)
 
 
 def drive(mapped: MappedMatrix, x: Array) -> tuple[Array, Array]:
@@ -244,9 +285,9 @@ def drive(mapped: MappedMatrix, x: Array) -> tuple[Array, Array]:
     return digits, scales
 
 
-def pulse_steps(mapped: MappedMatrix) -> int:
+def pulse_steps(hardware: Hardware) -> int:
     """Largest digit of an input pulse: it drives a row fully."""
-    dac = mapped.hardware.crossbar.dac
+    dac = hardware.crossbar.dac
     if dac is None:
         return 1
     bits = dac.bits - 1 if dac.serial_bits is None else dac.serial_bits
@@ -299,8 +340,10 @@ def convert_tiles(matrix: ProgrammedMatrix, pulses: Array, columns: slice, first
     assert adc is not None  # noqa: S101 - the caller's branch, for the type checker
     top = mapped.dtype(2 ** (adc.bits - 1) - 1)
     magic = mapped.dtype(1.5 * 2.0 ** np.finfo(mapped.dtype).nmant)
-    values = slice_weights(mapped) * mapped.ranges.adc / top * pulse_steps(mapped)  # of one code, for each slice
-    gains = (top / (mapped.ranges.adc * pulse_steps(mapped))).astype(mapped.dtype)
+    values = (
+        slice_weights(mapped) * mapped.ranges.adc / top * pulse_steps(mapped.hardware)
+    )  # of one code, for each slice
+    gains = (top / (mapped.ranges.adc * pulse_steps(mapped.hardware))).astype(mapped.dtype)
     weights = np.outer(values, pulse_weights(mapped)).astype(mapped.dtype)
     sums = np.zeros((pulses.shape[1], columns.stop - columns.start), mapped.dtype)
     squares = np.square(pulses).reshape(-1, pulses.shape[2]) if matrix.variances.any() else None
@@ -309,7 +352,8 @@ def convert_tiles(matrix: ProgrammedMatrix, pulses: Array, columns: slice, first
             variances = tile_variances(matrix, squares[:, mapped.tiles[tile]], index, mapped.tiles[tile], columns)
             plane = (tile * len(matrix.planes) + index) * len(pulses)
             spread = variances.reshape(len(pulses), pulses.shape[1], -1)
-            kernels.add_noise(currents, spread, matrix.noise_key.words, plane, first_vector, columns.start)
+            first_column = mapped.first_column + columns.start
+            kernels.add_noise(currents, spread, matrix.noise_key.words, plane, first_vector, first_column)
         kernels.convert_and_add(currents, gains[index], top, magic, weights[index], sums)
     return sums
 
@@ -329,10 +373,14 @@ def multiply_collapsed(matrix: ProgrammedMatrix, x: Array, first_vector: int) ->
     pulses, scales = drive(mapped, x)
     weights = pulse_weights(mapped)
     levels = pulses[0] if len(pulses) == 1 else np.tensordot(weights, pulses, axes=1)
-    y: Array = levels @ matrix.planes[0]
+    y = np.empty((len(x), mapped.shape[1]), mapped.dtype)
+    for left in range(0, mapped.shape[1], COLUMNS_TOGETHER):
+        columns = slice(left, left + COLUMNS_TOGETHER)
+        np.matmul(levels, matrix.planes[0, :, columns], out=y[:, columns])
     if matrix.variances.any():
         squares = np.tensordot(np.square(weights), np.square(pulses), axes=1)
         variances = tile_variances(matrix, squares, 0, slice(None), slice(None))
-        kernels.add_noise(y[None], variances[None], matrix.noise_key.words, 0, first_vector, 0)
+        first = mapped.first_column
+        kernels.add_noise(y[None], variances[None], matrix.noise_key.words, 0, first_vector, first)
     y *= scales[:, None]
     return y

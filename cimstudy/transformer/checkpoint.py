@@ -6,6 +6,8 @@ guess. What the families of checkpoints call things stands in adapters.py.
 
 import hashlib
 import json
+import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from cimstudy.errors import InputError
@@ -21,9 +22,8 @@ from cimstudy.transformer.adapters import Adapter, Fields, Source, lookup
 from cimstudy.transformer.config import TransformerConfig, check_field, digital_shapes, matrix_shapes
 from cimstudy.transformer.decoders import DECODERS
 from cimstudy.transformer.encoders import ENCODERS
+from cimstudy.transformer.weights import Array, Place, Stored, StoredWeights, is_finite
 
-Array = NDArray[np.float32]
-Stored = NDArray[Any]  # a tensor in its stored number format; bfloat16 as its 16 bits
 Raw = Mapping[str, Any]  # config.json as it is
 
 ADAPTERS: Mapping[str, Adapter] = {**DECODERS, **ENCODERS}  # by config.json's model_type
@@ -39,14 +39,31 @@ class Checkpoint:
     checksum: str  # SHA-256 of the safetensors files' bytes, hex
 
 
-def read_checkpoint(folder: Path) -> Checkpoint:
-    """What `folder` holds: config.json, and model.safetensors or its shards.  Bad folders raise one InputError line."""
+def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoint:
+    """What `folder` holds: config.json, and model.safetensors or its shards.  Bad folders raise one InputError line.
+
+    in_memory : whether weights are converted at once, or each when it is asked for; None: at once if they fit into a
+        quarter of the machine's memory.
+    """
     raw = _read_json(folder, "config.json")
     adapter = _adapter(raw, folder)
     config = _config(raw, adapter, folder)
     files = _weight_files(folder)
     weights = _weights(_all_tensors(files, adapter.renamed), config, adapter, folder)
-    return Checkpoint(config=config, weights=weights, checksum=_checksum(files))
+    small = size(config) <= physical_memory() / 4
+    kept = dict(weights) if (small if in_memory is None else in_memory) else weights
+    return Checkpoint(config=config, weights=kept, checksum=_checksum(files))
+
+
+def size(config: TransformerConfig) -> int:
+    """Bytes of all weights in float32."""
+    shapes: list[tuple[int, ...]] = [*matrix_shapes(config).values(), *digital_shapes(config).values()]
+    return 4 * sum(math.prod(shape) for shape in shapes)
+
+
+def physical_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_json(folder: Path, name: str) -> Raw:
@@ -137,9 +154,7 @@ def _tensors(path: Path) -> Iterator[tuple[str, Stored]]:
         yield name, data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
-def _weights(
-    tensors: Mapping[str, Stored], config: TransformerConfig, adapter: Adapter, folder: Path
-) -> dict[str, Array]:
+def _weights(tensors: Mapping[str, Stored], config: TransformerConfig, adapter: Adapter, folder: Path) -> StoredWeights:
     matrices = matrix_shapes(config)
     shapes: dict[str, tuple[int, ...]] = {**digital_shapes(config), **matrices}
     ignored = [*adapter.ignored]
@@ -149,16 +164,18 @@ def _weights(
     sources = {name: _found(adapter.source(name, config.head), tensors, adapter.prefix) for name in shapes}
     _account_for(tensors, list(dict.fromkeys(source.tensor for source in sources.values())), ignored, folder)
     expected = _stored_shapes(sources, {n: s[::-1] if n in matrices else s for n, s in shapes.items()}, config)
-    weights = {}
+    places = {}
     for name, source in sources.items():
         flat = name in matrices and adapter.inputs_first and name.startswith("layers.")
         shape = expected[source.tensor]
         stored = _checked(tensors, source.tensor, shape[::-1] if flat else shape, folder)
-        weight = source.take(stored.T if flat else stored, config)
-        weights[name] = _frozen(weight.T if name in matrices else weight)
+        places[name] = Place(tensor=stored.T if flat else stored, take=source.take, turned=name in matrices)
     if config.tied_embeddings:
-        weights["head"] = _frozen(weights["embedding"].T)
-    return weights
+        places["head"] = replace(places["embedding"], turned=True)
+    for name, stored in tensors.items():
+        if not is_finite(stored):
+            raise InputError(f"tensor {name} in {str(folder)!r} holds NaN or infinity; allowed: finite weights")
+    return StoredWeights(places, config)
 
 
 def _stored_shapes(
@@ -200,18 +217,7 @@ def _checked(tensors: Mapping[str, Stored], name: str, shape: tuple[int, ...], f
         raise InputError(
             f"tensor {name} in {str(folder)!r} is {stored.shape}; allowed: {shape}, which follows from config.json"
         )
-    if stored.dtype == np.uint16:
-        stored = (stored.astype(np.uint32) << 16).view(np.float32)
-    if not np.isfinite(stored).all():
-        raise InputError(f"tensor {name} in {str(folder)!r} holds NaN or infinity; allowed: finite weights")
     return stored
-
-
-def _frozen(array: Stored) -> Array:
-    """Read-only float32 copy, C-contiguous."""
-    copy = np.array(array, np.float32, order="C")
-    copy.flags.writeable = False
-    return copy
 
 
 def _checksum(files: list[Path]) -> str:

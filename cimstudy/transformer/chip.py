@@ -7,20 +7,25 @@ one chip.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cimstudy.analog import Key, MappedMatrix, ProgrammedMatrix, map_matrix
+from cimstudy.analog import Key, MappedMatrix, Ranges, find_ranges, map_columns
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Cache
+from cimstudy.transformer.checkpoint import physical_memory
+from cimstudy.transformer.chunks import CHUNK, ChunkedMatrix, Client, Matrix, cell_bytes, parts_of, spread
+from cimstudy.transformer.config import matrix_shapes
 from cimstudy.transformer.corpus import load_text
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Linear
 from cimstudy.transformer.tokenizer import ByteTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+T = TypeVar("T")
 
 CALIBRATION_SEQUENCES = 2  # of the model's context: 512 vectors for the bundled model
 
@@ -31,7 +36,7 @@ class Chip:
 
     model: Model
     hardware: Hardware
-    matrices: Mapping[str, ProgrammedMatrix]
+    matrices: Mapping[str, Matrix]
 
     def logits(
         self,
@@ -70,30 +75,68 @@ class Chip:
         return product
 
 
-def program(
-    model: Model, hardware: Hardware, *, seed: int = 0, trial: int = 0, calibration: Array | None = None
+def program(  # noqa: PLR0913 - a chip, and how to hold it
+    model: Model,
+    hardware: Hardware,
+    *,
+    seed: int = 0,
+    trial: int = 0,
+    calibration: Array | None = None,
+    chunks: int | None = None,
+    client: Client | None = None,
 ) -> Chip:
     """Chip number `trial` of a hardware, with a model's weights programmed into it.
 
     calibration : (sequences, T) tokens for converters with calibrated ranges; None: the end of the bundled text, for
-        models of bytes.  Raises InputError for seeds out of range, bad tokens, or a pattern that fits no matrix.
+        models of bytes.
+    chunks : bytes of cells to hold at a time: parts of matrices are then read, written and dropped again at each
+        product.  None: all cells, if they fit into a quarter of the machine's memory.
+    client : a Dask client, whose workers hold the cells, in parts of `chunks` bytes.
+    The chip is the same, bit for bit, however it is held.  Raises InputError for seeds out of range, bad tokens, or a
+    pattern that fits no matrix.
     """
+    if chunks is not None and chunks < 1:
+        raise InputError(f"chunks = {chunks}; allowed: bytes of cells to hold at a time, 1 or more")
     key = Key.root(seed, trial)
-    mapped = map_model(model, hardware, calibration)
-    return Chip(
-        model=model,
-        hardware=hardware,
-        matrices={name: matrix.program(key.of(name)) for name, matrix in mapped.items()},
-    )
+    names = placed_matrices(model, hardware)
+    if client is None and chunks is None and cell_bytes(model, hardware, names) <= physical_memory() / 4:
+        mapped = map_model(model, hardware, calibration)
+        return chip_of(model, hardware, {name: matrix.program(key.of(name)) for name, matrix in mapped.items()})
+    ranges = model_ranges(model, hardware, calibration)
+    size = chunks or CHUNK
+    if client is not None:
+        held = {n: spread(client, model, hardware, ranges[n], n, key.of(n), size) for n in names}
+        return chip_of(model, hardware, held)
+    parts = {name: parts_of(model, hardware, name, size) for name in names}
+    matrices = {
+        name: ChunkedMatrix(parts=part, hardware=hardware, ranges=ranges[name], key=key.of(name))
+        for name, part in parts.items()
+    }
+    return chip_of(model, hardware, matrices)
+
+
+def chip_of(model: Model, hardware: Hardware, matrices: Mapping[str, Matrix]) -> Chip:
+    """A chip with these matrices in its cells."""
+    return Chip(model=model, hardware=hardware, matrices=matrices)
 
 
 def map_model(model: Model, hardware: Hardware, calibration: Array | None = None) -> dict[str, MappedMatrix]:
     """The model's matrices laid out on the hardware's crossbars, by name. Arguments and errors as `program`."""
-    tokens = None
-    if needs_calibration(hardware):
-        tokens = Tokens(default_calibration(model) if calibration is None else np.atleast_2d(calibration))
+    tokens = calibration_tokens(model, hardware, calibration)
     mapped = _mapped(model, ideal(hardware), tokens)
     return {name: matrix.on(hardware) for name, matrix in mapped.items()}
+
+
+def model_ranges(model: Model, hardware: Hardware, calibration: Array | None = None) -> Mapping[str, Ranges]:
+    """The ranges of weights and converters of the model's matrices, by name. Arguments and errors as `program`."""
+    return _ranges(model, ideal(hardware), calibration_tokens(model, hardware, calibration))
+
+
+def calibration_tokens(model: Model, hardware: Hardware, calibration: Array | None) -> "Tokens | None":
+    """Tokens for the converters that need some; None if none does."""
+    if not needs_calibration(hardware):
+        return None
+    return Tokens(default_calibration(model) if calibration is None else np.atleast_2d(calibration))
 
 
 def placed_matrices(model: Model, hardware: Hardware) -> list[str]:
@@ -148,22 +191,54 @@ class Tokens:
 
 @lru_cache(maxsize=8)
 def _mapped(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str, MappedMatrix]:
-    inputs = {} if tokens is None else matrix_inputs(model, tokens)
-    return {
-        name: map_matrix(model.weights[name], hardware, calibration=inputs.get(name))
-        for name in placed_matrices(model, hardware)
-    }
+    ranges = _ranges(model, hardware, tokens)
+    return {name: map_columns(model.weights[name], hardware, found) for name, found in ranges.items()}
+
+
+@lru_cache(maxsize=8)
+def _ranges(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str, Ranges]:
+    """Ranges of the matrices that crossbars hold, found while the digital run passes by: no inputs are kept."""
+    names = placed_matrices(model, hardware)
+    parts = {name: parts_of(model, hardware, name, CHUNK) for name in names}
+    if tokens is None:
+        return {name: find_ranges(parts[name], hardware) for name in names}
+    if model.config.groups < model.config.layers or physical_memory() / 8 > inputs_bytes(model, tokens):
+        inputs = seen(names, matrix_inputs(model, tokens))
+        return {name: find_ranges(parts[name], hardware, calibration=inputs[name]) for name in names}
+    found: dict[str, Ranges] = {}
+
+    def linear(name: str, x: Array, *, rows: Array | None = None) -> Array:  # noqa: ARG001 - as Linear
+        if name in parts:
+            found[name] = find_ranges(parts[name], hardware, calibration=x)
+        return model.product(name, x)
+
+    model.logits(tokens.array, linear)
+    return {name: seen(names, found)[name] for name in names}
+
+
+def seen(names: list[str], found: Mapping[str, T]) -> Mapping[str, T]:
+    """What was found, if it was for all these matrices. Raises InputError for an expert that no token asked."""
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InputError(
+            f"no token of the calibration batch came to {missing[0]}; allowed: more tokens, or ranges that need none"
+        )
+    return found
+
+
+def inputs_bytes(model: Model, tokens: Tokens) -> int:
+    """Bytes of everything that the digital run multiplies by matrices."""
+    return 4 * tokens.array.size * sum(n_in for n_in, _ in matrix_shapes(model.config).values())
 
 
 @lru_cache(maxsize=2)
 def matrix_inputs(model: Model, tokens: Tokens) -> dict[str, Array]:
     """What the digital run multiplies each matrix by, (vectors, n_in), for the calibration of converters."""
-    seen: dict[str, Array] = {}
+    inputs: dict[str, list[Array]] = {}
 
     def linear(name: str, x: Array, *, rows: Array | None = None) -> Array:  # noqa: ARG001 - as Linear
-        vectors = x.reshape(-1, x.shape[-1]).copy()
-        seen[name] = np.concatenate([seen[name], vectors]) if name in seen else vectors  # layers may share a matrix
+        inputs.setdefault(name, []).append(x.reshape(-1, x.shape[-1]).copy())  # layers may share a matrix
         return model.product(name, x)
 
     model.logits(tokens.array, linear)
-    return seen
+    return {name: np.concatenate(found) for name, found in inputs.items()}

@@ -28,6 +28,7 @@ class Model:
     config: TransformerConfig
     weights: Mapping[str, Array] = field(repr=False, compare=False)  # read-only float32; matrices (n_in, n_out)
     checksum: str  # SHA-256 of the checkpoint's weight files, hex
+    folder: str | None = field(default=None, compare=False)  # that it was read from
 
     @property
     def matrices(self) -> tuple[str, ...]:
@@ -84,15 +85,21 @@ class Model:
         return out.reshape(*pixels.shape[:-3], *out.shape[1:])
 
 
-def load_model(path: str | Path = "bundled") -> Model:
+def load_model(path: str | Path = "bundled", *, in_memory: bool | None = None) -> Model:
     """The bundled model, or the one in a Hugging Face checkpoint's folder (config.json and safetensors files).
 
+    in_memory : False leaves the weights in their files and reads each when it is used; None: only if they would fill
+        more than a quarter of the machine's memory.
     Raises InputError, naming what is wrong, for a folder that is not a complete checkpoint of a known family.
     """
     folder = _BUNDLED if path == "bundled" else Path(path)
-    checkpoint = read_checkpoint(folder)
+    checkpoint = read_checkpoint(folder, in_memory=in_memory)
     return Model(
-        name=folder.resolve().name, config=checkpoint.config, weights=checkpoint.weights, checksum=checkpoint.checksum
+        name=folder.resolve().name,
+        config=checkpoint.config,
+        weights=checkpoint.weights,
+        checksum=checkpoint.checksum,
+        folder=str(folder.resolve()),
     )
 
 

@@ -1,0 +1,41 @@
+"""Some columns of a matrix have the cells and results of the whole matrix, bit for bit."""
+
+import numpy as np
+import pytest
+
+from cimstudy.analog import COLUMNS_TOGETHER, Key, find_ranges, map_columns, map_matrix
+from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange, NormalOfTarget
+
+ERRONEOUS = Device(programming=NormalOfTarget(std=0.05))
+NOISY = ERRONEOUS.replace("read_noise", NormalOfTarget(std=0.02))
+CONSTANT = ERRONEOUS.replace("read_noise", NormalOfRange(std=0.02))
+SLICED = Crossbar(weights=Differential(slice_bits=2))
+HARDWARE = {
+    "sliced": Hardware(device=ERRONEOUS, crossbar=SLICED),
+    "read noise": Hardware(device=NOISY, crossbar=SLICED),
+    "constant read noise, bit-serial": Hardware(device=CONSTANT, crossbar=SLICED.replace("dac", Dac(serial_bits=1))),
+    "collapsed, read noise": Hardware(device=NOISY, crossbar=SLICED.replace("adc", None)),
+    "calibrated inputs, full outputs": Hardware(
+        device=ERRONEOUS, crossbar=SLICED.replace("dac", Dac(range="calibrated")).replace("adc", Adc(range="full"))
+    ),
+}
+
+
+@pytest.mark.parametrize("hardware", HARDWARE.values(), ids=HARDWARE.keys())
+@pytest.mark.parametrize("batch", [1, 300])
+def test_parts_are_the_whole(hardware, batch):
+    rng = np.random.default_rng(0)
+    n_out = 2 * COLUMNS_TOGETHER + 130
+    w = rng.standard_normal((200, n_out), dtype=np.float32)
+    x, calibration = (rng.standard_normal((n, 200), dtype=np.float32) for n in (batch, 40))
+    key = Key.root(1, 2).of("matrix")
+    whole = map_matrix(w, hardware, calibration=calibration).program(key)
+    parts = [w[:, : 2 * COLUMNS_TOGETHER], w[:, 2 * COLUMNS_TOGETHER :]]
+    ranges = find_ranges(parts, hardware, calibration=calibration)
+    np.testing.assert_array_equal(ranges.adc, whole.mapped.ranges.adc)
+    found = []
+    for first, part in zip((0, 2 * COLUMNS_TOGETHER), parts, strict=True):
+        matrix = map_columns(part, hardware, ranges, first_column=first).program(key)
+        np.testing.assert_array_equal(matrix.planes, whole.planes[..., first : first + part.shape[1]])
+        found.append(matrix.matmul(x, first_vector=7))
+    np.testing.assert_array_equal(np.hstack(found), whole.matmul(x, first_vector=7))
