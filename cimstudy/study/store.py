@@ -23,6 +23,7 @@ from cimstudy.study.layout import BOOKKEEPING, COORDINATE_CHUNK, Column, check_l
 from cimstudy.study.provenance import machine, version, versions
 from cimstudy.study.resolve import Resolved
 from cimstudy.study.study import Study
+from cimstudy.study.workload import coordinates_of
 
 Arrays = Mapping[str, "zarr.Array[Any]"]
 CASE = ("point", "trial")
@@ -133,6 +134,8 @@ def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], bloc
     for column in (*columns, *BOOKKEEPING.values()):
         make_array(group, column, shape, block)
     write_coordinates(group, rows, study.trials)
+    for dim, size in sorted({pair for column in columns for pair in zip(column.dims, column.shape, strict=True)}):
+        write_labels(group, dim, size, coordinates_of(study.workload))
     group.update_attributes({"metrics": [column.name for column in columns]})
     finish(group, study, rows)
     return group
@@ -172,6 +175,15 @@ def write_coordinates(group: zarr.Group, rows: Rows, trials: int) -> None:
     settings = np.array([canonical(setting) for setting in rows.settings()], dtype=object)
     write_coordinate(group, "setting", "point", settings, {"long_name": "values of all axes, as JSON"})
     write_coordinate(group, "trial", "trial", np.arange(trials), {"long_name": "chip"})
+
+
+def write_labels(group: zarr.Group, dim: str, size: int, known: Mapping[str, Sequence[Any]]) -> None:
+    """The labels along a dimension of a metric, if the workload has any; InputError if there are not as many."""
+    if dim not in known:
+        return
+    if len(known[dim]) != size:
+        raise InputError(f"the workload has {len(known[dim])} labels for the dimension {dim}, which is {size} long")
+    write_coordinate(group, dim, dim, coordinate(list(known[dim])), {})
 
 
 def write_coordinate(

@@ -1,6 +1,6 @@
 """What a study evaluates: any callable of a hardware, a seed and a trial that returns named metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ class Workload(Protocol):
 
     Equal arguments give equal results, in every process. A workload may also have
     `metrics: Mapping[str, Metric]` (what it returns; without it, names and shapes are taken from a first case),
+    `coordinates: Mapping[str, Sequence]` (labels along the metrics' own dimensions),
     `reference() -> Mapping[str, float]` (the digital run's metrics),
     `checksums() -> Mapping[str, str]` (of its model and data), and
     `check(hardware) -> None` (raises InputError for hardware it cannot run, before any work starts).
@@ -39,6 +40,11 @@ def check_workload(workload: Any) -> None:
 def metrics_of(workload: Any) -> Mapping[str, Metric]:
     """The metrics that a workload declares; none if it declares none."""
     return getattr(workload, "metrics", {})
+
+
+def coordinates_of(workload: Any) -> Mapping[str, Sequence[Any]]:
+    """The labels along the metrics' own dimensions; none if the workload declares none."""
+    return getattr(workload, "coordinates", {})
 
 
 def checksums_of(workload: Any) -> dict[str, str]:

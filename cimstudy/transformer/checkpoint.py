@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoin
     adapter = _adapter(raw, folder)
     config = _config(raw, adapter, folder)
     files = _weight_files(folder)
-    weights = _weights(_all_tensors(files, adapter.renamed), config, adapter, folder)
+    weights = _weights(_all_tensors(files, adapter), config, adapter, folder)
     small = size(config) <= physical_memory() / 4
     kept = dict(weights) if (small if in_memory is None else in_memory) else weights
     return Checkpoint(config=config, weights=kept, checksum=_checksum(files))
@@ -121,12 +121,12 @@ def _weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def _all_tensors(files: list[Path], renamed: Mapping[str, str]) -> dict[str, Stored]:
+def _all_tensors(files: list[Path], adapter: Adapter) -> dict[str, Stored]:
     tensors: dict[str, Stored] = {}
     for path in files:
-        for stored, tensor in _tensors(path):
+        for stored, tensor in _tensors(path, adapter.ignored):
             name = stored
-            for old, new in renamed.items():
+            for old, new in adapter.renamed.items():
                 name = name.removesuffix(old) + new if name.endswith(old) else name
             if name in tensors:
                 raise InputError(f"tensor {name} is in two of the files in {str(path.parent)!r}; allowed: in one")
@@ -134,8 +134,8 @@ def _all_tensors(files: list[Path], renamed: Mapping[str, str]) -> dict[str, Sto
     return tensors
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, Stored]]:
-    """Names and memory-mapped tensors of one file, in their stored number format."""
+def _tensors(path: Path, ignored: tuple[str, ...]) -> Iterator[tuple[str, Stored]]:
+    """Names and memory-mapped tensors of one file, in their stored number format; not integers that carry nothing."""
     try:
         with safe_open(path, framework="np"):
             pass  # checks the header, and that the file is as long as it says
@@ -149,6 +149,8 @@ def _tensors(path: Path) -> Iterator[tuple[str, Stored]]:
     header.pop("__metadata__", None)
     for name, entry in header.items():
         if entry["dtype"] not in _DTYPES:
+            if _matches(name, ignored):
+                continue
             raise InputError(f"tensor {name} in {str(path)!r} is {entry['dtype']}; allowed: {', '.join(_DTYPES)}")
         begin, end = entry["data_offsets"]
         yield name, data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
@@ -201,9 +203,13 @@ def _account_for(tensors: Mapping[str, Stored], needed: list[str], ignored: list
     if missing:
         raise InputError(f"{str(folder)!r} lacks {_some(missing)}; its config.json calls for {len(needed)} tensors")
     extra = sorted(set(tensors) - set(needed))
-    extra = [name for name in extra if not any(re.fullmatch(pattern, name) for pattern in ignored)]
+    extra = [name for name in extra if not _matches(name, ignored)]
     if extra:
         raise InputError(f"{str(folder)!r} holds {_some(extra)}, which its config.json has no place for")
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def _some(names: list[str]) -> str:

@@ -5,7 +5,7 @@ one chip.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.checkpoint import physical_memory
-from cimstudy.transformer.chunks import CHUNK, ChunkedMatrix, Client, Matrix, cell_bytes, parts_of, spread
+from cimstudy.transformer.chunks import CHUNK, Client, Matrix, Writing, cell_bytes, parts_of
 from cimstudy.transformer.config import matrix_shapes
 from cimstudy.transformer.corpus import load_text
 from cimstudy.transformer.model import Model
@@ -30,13 +30,38 @@ T = TypeVar("T")
 CALIBRATION_SEQUENCES = 2  # of the model's context: 512 vectors for the bundled model
 
 
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """Where the error enters: of each product on the chip, power of the digital result and of the difference from it.
+
+    powers : by matrix, sums over all elements so far.
+    """
+
+    powers: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def see(self, name: str, digital: Array, found: Array) -> None:
+        """Take note of a product's result beside the digital one."""
+        signal, noise = self.powers.get(name, (0.0, 0.0))
+        error = found - digital
+        self.powers[name] = signal + square_sum(digital), noise + square_sum(error)
+
+
+def square_sum(x: Array) -> float:
+    """Sum of the squares of all elements, in double precision."""
+    return float(np.square(x, dtype=np.float64).sum())
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Chip:
-    """A model in the cells of one chip. Matrices that the architecture keeps digital are not in `matrices`."""
+    """A model in the cells of one chip. Matrices that the architecture keeps digital are not in `matrices`.
+
+    watch : if given, it sees each product beside the digital one of the same input, which costs a digital run more.
+    """
 
     model: Model
     hardware: Hardware
     matrices: Mapping[str, Matrix]
+    watch: Watch | None = None
 
     def logits(
         self,
@@ -65,6 +90,12 @@ class Chip:
         def product(name: str, x: Array, *, rows: Array | None = None) -> Array:
             if name not in self.matrices:
                 return self.model.product(name, x)
+            y = analog(name, x, rows)
+            if self.watch is not None:
+                self.watch.see(name, self.model.product(name, x), y)
+            return y
+
+        def analog(name: str, x: Array, rows: Array | None) -> Array:
             matrix = self.matrices[name]
             if rows is None or self.hardware.device.read_noise is None:
                 return matrix.matmul(x, first_vector=first_vector)
@@ -84,14 +115,16 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
     calibration: Array | None = None,
     chunks: int | None = None,
     client: Client | None = None,
+    watch: Watch | None = None,
 ) -> Chip:
     """Chip number `trial` of a hardware, with a model's weights programmed into it.
 
-    calibration : (sequences, T) tokens for converters with calibrated ranges; None: the end of the bundled text, for
-        models of bytes.
+    calibration : (sequences, T) tokens, or images, for converters with calibrated ranges; None: the end of the
+        bundled text, for models of bytes.
     chunks : bytes of cells to hold at a time: parts of matrices are then read, written and dropped again at each
         product.  None: all cells, if they fit into a quarter of the machine's memory.
     client : a Dask client, whose workers hold the cells, in parts of `chunks` bytes.
+    watch : sees where errors enter.
     The chip is the same, bit for bit, however it is held.  Raises InputError for seeds out of range, bad tokens, or a
     pattern that fits no matrix.
     """
@@ -99,25 +132,17 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         raise InputError(f"chunks = {chunks}; allowed: bytes of cells to hold at a time, 1 or more")
     key = Key.root(seed, trial)
     names = placed_matrices(model, hardware)
+    matrices: dict[str, Matrix] = {}
     if client is None and chunks is None and cell_bytes(model, hardware, names) <= physical_memory() / 4:
         mapped = map_model(model, hardware, calibration)
-        return chip_of(model, hardware, {name: matrix.program(key.of(name)) for name, matrix in mapped.items()})
-    ranges = model_ranges(model, hardware, calibration)
-    size = chunks or CHUNK
-    if client is not None:
-        held = {n: spread(client, model, hardware, ranges[n], n, key.of(n), size) for n in names}
-        return chip_of(model, hardware, held)
-    parts = {name: parts_of(model, hardware, name, size) for name in names}
-    matrices = {
-        name: ChunkedMatrix(parts=part, hardware=hardware, ranges=ranges[name], key=key.of(name))
-        for name, part in parts.items()
-    }
-    return chip_of(model, hardware, matrices)
-
-
-def chip_of(model: Model, hardware: Hardware, matrices: Mapping[str, Matrix]) -> Chip:
-    """A chip with these matrices in its cells."""
-    return Chip(model=model, hardware=hardware, matrices=matrices)
+        matrices |= {name: matrix.program(key.of(name)) for name, matrix in mapped.items()}
+    else:
+        ranges = model_ranges(model, hardware, calibration)
+        for name in names:
+            written = Writing(hardware=hardware, ranges=ranges[name], key=key.of(name))
+            parts = parts_of(model, hardware, name, chunks or CHUNK)
+            matrices[name] = written.chunked(parts) if client is None else written.spread(client, model, parts)
+    return Chip(model=model, hardware=hardware, matrices=matrices, watch=watch)
 
 
 def map_model(model: Model, hardware: Hardware, calibration: Array | None = None) -> dict[str, MappedMatrix]:
@@ -136,7 +161,7 @@ def calibration_tokens(model: Model, hardware: Hardware, calibration: Array | No
     """Tokens for the converters that need some; None if none does."""
     if not needs_calibration(hardware):
         return None
-    return Tokens(default_calibration(model) if calibration is None else np.atleast_2d(calibration))
+    return Tokens(default_calibration(model) if calibration is None else calibration)
 
 
 def placed_matrices(model: Model, hardware: Hardware) -> list[str]:
@@ -179,8 +204,8 @@ class Tokens:
     """An array of tokens that compares and hashes by value, so that mappings can be kept by what they depend on."""
 
     def __init__(self, array: Array) -> None:
-        self.array = array
-        self.identity = (array.shape, array.dtype.str, array.tobytes())
+        self.array = np.atleast_2d(array)
+        self.identity = (self.array.shape, self.array.dtype.str, self.array.tobytes())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Tokens) and self.identity == other.identity
@@ -212,7 +237,7 @@ def _ranges(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str
             found[name] = find_ranges(parts[name], hardware, calibration=x)
         return model.product(name, x)
 
-    model.logits(tokens.array, linear)
+    run_inputs(model, tokens.array, linear)
     return {name: seen(names, found)[name] for name in names}
 
 
@@ -226,9 +251,16 @@ def seen(names: list[str], found: Mapping[str, T]) -> Mapping[str, T]:
     return found
 
 
+def run_inputs(model: Model, inputs: Array, linear: Linear) -> None:
+    """Run tokens or images through a model, for what `linear` sees."""
+    (model.image_logits if model.config.patch else model.logits)(inputs, linear)
+
+
 def inputs_bytes(model: Model, tokens: Tokens) -> int:
     """Bytes of everything that the digital run multiplies by matrices."""
-    return 4 * tokens.array.size * sum(n_in for n_in, _ in matrix_shapes(model.config).values())
+    config = model.config
+    vectors = len(tokens.array) * config.context if config.patch else tokens.array.size
+    return 4 * vectors * sum(n_in for n_in, _ in matrix_shapes(config).values())
 
 
 @lru_cache(maxsize=2)
@@ -240,5 +272,5 @@ def matrix_inputs(model: Model, tokens: Tokens) -> dict[str, Array]:
         inputs.setdefault(name, []).append(x.reshape(-1, x.shape[-1]).copy())  # layers may share a matrix
         return model.product(name, x)
 
-    model.logits(tokens.array, linear)
+    run_inputs(model, tokens.array, linear)
     return {name: np.concatenate(found) for name, found in inputs.items()}

@@ -61,20 +61,44 @@ def parts_of(model: Model, hardware: Hardware, name: str, chunk: int) -> Columns
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Writing:
+    """How one matrix of one chip is written: the hardware, its ranges, and the key of its draws."""
+
+    hardware: Hardware
+    ranges: Ranges
+    key: Key
+
+    def write(self, w: Array, first_column: int) -> ProgrammedMatrix:
+        """Some columns of the matrix in cells. w : (n_in, n), from `first_column` on."""
+        return map_columns(w, self.hardware, self.ranges, first_column=first_column).program(self.key)
+
+    def chunked(self, parts: Columns) -> "ChunkedMatrix":
+        """The matrix, written anew for each product."""
+        return ChunkedMatrix(parts=parts, writing=self)
+
+    def spread(self, client: Client, model: Model, parts: Columns) -> "SpreadMatrix":
+        """The matrix in the cells of a cluster's workers, which read its weights for themselves."""
+        if model.folder is None:
+            raise InputError(f"{model.name} has no folder, which workers could read; allowed: what load_model gives")
+        held = [
+            client.submit(write_part, model.folder, parts.name, first, parts.together, self, pure=False)
+            for first in parts.starts
+        ]
+        return SpreadMatrix(client=client, held=held)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ChunkedMatrix:
     """A matrix of one chip that is written anew for each product, part by part."""
 
     parts: Columns
-    hardware: Hardware
-    ranges: Ranges
-    key: Key
+    writing: Writing
 
     def matmul(self, x: Array, *, first_vector: int = 0) -> Array:
         """The product of x (..., n_in) with the matrix: (..., n_out), float32."""
         y = np.empty((*x.shape[:-1], self.parts.n_out), np.float32)
         for first, part in zip(self.parts.starts, self.parts, strict=True):
-            matrix = map_columns(part, self.hardware, self.ranges, first_column=first).program(self.key)
-            found = matrix.matmul(x, first_vector=first_vector)
+            found = self.writing.write(part, first).matmul(x, first_vector=first_vector)
             y[..., first : first + found.shape[-1]] = found
         return y
 
@@ -92,27 +116,9 @@ class SpreadMatrix:
         return np.concatenate(self.client.gather(found), axis=-1)
 
 
-def spread(  # noqa: PLR0913, PLR0917 - what a worker must know
-    client: Client, model: Model, hardware: Hardware, ranges: Ranges, name: str, key: Key, chunk: int
-) -> SpreadMatrix:
-    """Write a matrix into the cells of a cluster's workers, which read its weights for themselves."""
-    if model.folder is None:
-        raise InputError(f"{model.name} has no folder, which workers could read; allowed: what load_model gives")
-    parts = parts_of(model, hardware, name, chunk)
-    held = [
-        client.submit(write_part, model.folder, name, (first, parts.together), hardware, ranges, key, pure=False)
-        for first in parts.starts
-    ]
-    return SpreadMatrix(client=client, held=held)
-
-
-def write_part(  # noqa: PLR0913, PLR0917 - what a worker must know
-    folder: str, name: str, columns: tuple[int, int], hardware: Hardware, ranges: Ranges, key: Key
-) -> ProgrammedMatrix:
-    """On a worker: read some columns of a matrix (the first, and how many) and write them into cells."""
-    first, together = columns
-    w = columns_of(opened(folder).weights, name, slice(first, first + together))
-    return map_columns(w, hardware, ranges, first_column=first).program(key)
+def write_part(folder: str, name: str, first: int, together: int, writing: Writing) -> ProgrammedMatrix:
+    """On a worker: read some columns of a matrix and write them into cells."""
+    return writing.write(columns_of(opened(folder).weights, name, slice(first, first + together)), first)
 
 
 def multiply(part: ProgrammedMatrix, x: Array, first_vector: int) -> Array:

@@ -16,8 +16,16 @@ Tokens = NDArray[np.integer]
 class Tokenizer(Protocol):
     """What the workloads need of a tokenizer."""
 
-    def encode(self, text: str | bytes) -> Tokens:
-        """Tokens of a text, (n,)."""
+    def encode(self, text: str | bytes, *, special: bool = False) -> Tokens:
+        """Tokens of a text, (n,).  special: with the marks that the model expects around it."""
+        ...
+
+    def encode_pair(self, first: str, second: str) -> tuple[Tokens, Tokens]:
+        """Tokens of two texts in a row with their marks, (n,), and which of the two each is of, (n,)."""
+        ...
+
+    def number(self, *names: str) -> int | None:
+        """The token with the first of these names that there is; None if there is none."""
         ...
 
     def decode(self, tokens: Tokens | Sequence[int]) -> str:
@@ -31,7 +39,7 @@ class ByteTokenizer:
 
     vocab_size: int = 256
 
-    def encode(self, text: str | bytes) -> Tokens:
+    def encode(self, text: str | bytes, *, special: bool = False) -> Tokens:  # noqa: ARG002 - bytes have no marks
         """Tokens of a text: (bytes,), each 0 to 255.  Bytes are taken as they are."""
         data = text.encode() if isinstance(text, str) else text
         return np.frombuffer(data, np.uint8).astype(np.int32)
@@ -42,6 +50,15 @@ class ByteTokenizer:
         if values.size and not 0 <= values.min() <= values.max() < 256:
             raise InputError(f"tokens from {values.min()} to {values.max()}; allowed: 0 to 255, which are bytes")
         return values.astype(np.uint8).tobytes().decode(errors="replace")
+
+    def encode_pair(self, first: str, second: str) -> tuple[Tokens, Tokens]:
+        """Tokens of two texts in a row, (n,), and which of the two each is of, (n,)."""
+        one, other = self.encode(first), self.encode(second)
+        return np.concatenate([one, other]), np.repeat([0, 1], [len(one), len(other)])
+
+    def number(self, *_names: str) -> int | None:
+        """None: bytes have no names."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,16 @@ class FileTokenizer:
         """Tokens of a text: (n,).  special: with the marks that the model expects around it."""
         decoded = text.decode(errors="replace") if isinstance(text, bytes) else text
         return np.array(self.backend.encode(decoded, add_special_tokens=special).ids, np.int32)
+
+    def encode_pair(self, first: str, second: str) -> tuple[Tokens, Tokens]:
+        """Tokens of two texts in a row with their marks, (n,), and which of the two each is of, (n,)."""
+        found = self.backend.encode(first, second)
+        return np.array(found.ids, np.int32), np.array(found.type_ids, np.int32)
+
+    def number(self, *names: str) -> int | None:
+        """The token with the first of these names that there is; None if there is none."""
+        found = (self.backend.token_to_id(name) for name in names)
+        return next((number for number in found if number is not None), None)
 
     def decode(self, tokens: Tokens | Sequence[int]) -> str:
         """Text of tokens (n,), without special marks."""

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from cimstudy.errors import InputError
-from cimstudy.transformer import Model, load_model, load_text, load_tokenizer
+from cimstudy.transformer import load_text, load_tokenizer
 from cimstudy.transformer.chip import CALIBRATION_SEQUENCES
+from cimstudy.workloads.on_chip import loaded
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -106,12 +107,6 @@ def strided(text: Array, context: int, stride: int, rest: Array) -> Windows:
 
 
 @lru_cache(maxsize=4)
-def loaded(path: str) -> Model:
-    """The model at `path`, read once in a process."""
-    return load_model(path)
-
-
-@lru_cache(maxsize=4)
 def encoded(model: str, text: str) -> Array:
     """Tokens of a text, (n,): of the bundled one, of a text file, or those in an .npy file."""
     vocabulary = loaded(model).config.vocab_size
@@ -145,15 +140,23 @@ def stored_tokens(path: Path) -> Array:
 
 
 @lru_cache(maxsize=4)
-def text_windows(model: str, text: str, tokens: int | None, stride: int | None) -> Windows:
-    """The measured tokens. Raises InputError if the text is too short, or `tokens` or `stride` do not fit the model."""
-    context, found = loaded(model).config.context, encoded(model, text)
-    if stride is not None:
-        if stride >= context:
-            raise InputError(f"stride = {stride}: allowed are 1 to {context - 1}, less than the model's context")
-        if len(found) < min(context, tokens or context):
-            raise InputError(f"the text {text!r} has {len(found)} tokens; allowed: at least one window of {context}")
-        return strided(found[:tokens], context, stride, found[len(found) if tokens is None else tokens :])
+def text_windows(model: str, text: str, tokens: int | None, context: int | None, stride: int | None) -> Windows:
+    """The measured tokens. Raises InputError if the text is too short, or a number does not fit the model."""
+    longest = loaded(model).config.context
+    if context is not None and context > longest:
+        raise InputError(f"context = {context}: allowed are 2 to {longest}, the model's own")
+    length, found = context or longest, encoded(model, text)
+    if stride is None:
+        return spread_windows(found, text, tokens, length)
+    if stride >= length:
+        raise InputError(f"stride = {stride}: allowed are 1 to {length - 1}, less than the model's context")
+    if len(found) < min(length, tokens or length):
+        raise InputError(f"the text {text!r} has {len(found)} tokens; allowed: at least one window of {length}")
+    return strided(found[:tokens], length, stride, found[len(found) if tokens is None else tokens :])
+
+
+def spread_windows(found: Array, text: str, tokens: int | None, context: int) -> Windows:
+    """Sequences spread over a text of tokens `found`, which is called `text`."""
     wanted = (len(found) - 1) // context * context if tokens is None else tokens
     length = min(context, wanted) or context
     if wanted % length:

@@ -57,7 +57,7 @@ def test_log_softmax_normalises_and_survives_large_logits():
 
 def test_the_reference_is_the_digital_run_of_the_network():
     found = SHORT.reference()
-    sample = text_windows("bundled", "bundled", 512, None)
+    sample = text_windows("bundled", "bundled", 512, None, None)
     logits = load_model().logits(sample.tokens[:, :-1]).astype(float)
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     chosen = np.take_along_axis(probabilities, sample.tokens[:, 1:, None], axis=-1)
@@ -208,7 +208,7 @@ def test_checksums_name_model_and_text(tmp_path):
     file.write_bytes(held_out_text()[:-1])
     ours, other = SHORT.checksums(), LanguageModel(text=str(file)).checksums()
     assert ours["model"] == other["model"] == load_model().checksum
-    assert ours["text"] != other["text"]
+    assert ours["data"] != other["data"]
 
 
 def test_bad_input_is_refused_before_any_work(tmp_path):
@@ -222,6 +222,8 @@ def test_bad_input_is_refused_before_any_work(tmp_path):
         LanguageModel(text="/nowhere").check(PERFECT)
     with pytest.raises(InputError, match="/nowhere"):
         LanguageModel(model="/nowhere").check(PERFECT)
+    with pytest.raises(InputError, match=r"context = 300: allowed are 2 to 256, the model's own"):
+        LanguageModel(context=300).check(PERFECT)
     with pytest.raises(InputError, match=r"stride = 256: allowed are 1 to 255, less than the model's context"):
         LanguageModel(stride=256).check(PERFECT)
     with pytest.raises(InputError, match="tokens: should be greater than or equal to 1"):

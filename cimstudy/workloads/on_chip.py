@@ -1,0 +1,117 @@
+"""What all measurements of a network on a chip share: they compare what it gives with what the digital run gives."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from cimstudy.hardware import Hardware, Part
+from cimstudy.metric import Metric
+from cimstudy.transformer import Chip, Model, load_model, program
+from cimstudy.transformer.chip import Watch, placed_matrices
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+SIGNAL_TO_NOISE = Metric(
+    long_name="power of a digital product over that of its error on the chip, for the same input",
+    units="dB",
+    better="higher",
+    dims=("layer", "operator"),
+)
+
+
+class OnChip(Part):
+    """A network that is programmed into chips and measured there, beside the digital run of the same network."""
+
+    model: str = Field(default="bundled", description="'bundled' or the folder of a checkpoint")
+    by_layer: bool = Field(default=False, description="measure also the signal-to-noise ratio of each layer's products")
+
+    @property
+    @abstractmethod
+    def scores(self) -> Mapping[str, Metric]:
+        """What `score` returns."""
+
+    @abstractmethod
+    def calibration(self) -> Array:
+        """Input for the calibration of converters: (sequences, T) tokens, or images."""
+
+    @abstractmethod
+    def outputs(self, chip: Chip) -> Iterator[Any]:
+        """What a chip gives, part by part."""
+
+    @abstractmethod
+    def score(self, found: Iterable[Any], expected: Iterable[Any]) -> dict[str, Any]:
+        """Metrics of what a chip gives beside what the digital run gives."""
+
+    @abstractmethod
+    def data_checksum(self) -> str:
+        """SHA-256 of the data that are measured on, hex."""
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What a case returns."""
+        return {**self.scores, **({"signal_to_noise": SIGNAL_TO_NOISE} if self.by_layer else {})}
+
+    @property
+    def coordinates(self) -> Mapping[str, Sequence[Any]]:
+        """Labels along the metrics' own dimensions."""
+        if not self.by_layer:
+            return {}
+        layers, operators = axes(loaded(self.model))
+        return {"layer": layers, "operator": operators}
+
+    def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> dict[str, Any]:
+        """Metrics of chip `trial` of a hardware."""
+        model = loaded(self.model)
+        watch = Watch() if self.by_layer else None
+        chip = program(model, hardware, seed=seed, trial=trial, calibration=self.calibration(), watch=watch)
+        found = self.score(self.outputs(chip), digital_outputs(self))
+        return found if watch is None else {**found, "signal_to_noise": signal_to_noise(model, watch)}
+
+    def reference(self) -> dict[str, float]:
+        """Metrics of the digital run."""
+        expected = digital_outputs(self)
+        found = self.score(expected, expected)
+        return {name: value for name, value in found.items() if not self.scores[name].dims}
+
+    def checksums(self) -> dict[str, str]:
+        """What the results depend on beside this description: SHA-256 of weights and data."""
+        return {"model": loaded(self.model).checksum, "data": self.data_checksum()}
+
+    def check(self, hardware: Hardware) -> None:
+        """Raise InputError unless a chip of this hardware can be programmed and the data fit the model."""
+        self.calibration()
+        placed_matrices(loaded(self.model), hardware)
+
+
+@lru_cache(maxsize=4)
+def loaded(path: str) -> Model:
+    """The model at `path`, read once in a process."""
+    return load_model(path)
+
+
+@lru_cache(maxsize=2)
+def digital_outputs(workload: OnChip) -> list[Any]:
+    """What the digital run gives, kept for all chips: a chip with no matrices is digital."""
+    return list(workload.outputs(Chip(model=loaded(workload.model), hardware=Hardware(), matrices={})))
+
+
+def axes(model: Model) -> tuple[list[int], list[str]]:
+    """The layers of a model, and the operators in them that are products with static matrices."""
+    names = [name.split(".", 2) for name in model.matrices if name.startswith("layers.")]
+    return sorted({int(layer) for _, layer, _ in names}), list(dict.fromkeys(operator for _, _, operator in names))
+
+
+def signal_to_noise(model: Model, watch: Watch) -> Array:
+    """Ratios in dB, (layers, operators); NaN for what is digital, infinite for what has no error."""
+    layers, operators = axes(model)
+    ratios = np.full((len(layers), len(operators)), np.nan)
+    for name, (signal, noise) in watch.powers.items():
+        if name.startswith("layers."):
+            _, layer, operator = name.split(".", 2)
+            with np.errstate(divide="ignore"):
+                ratios[layers.index(int(layer)), operators.index(operator)] = 10 * np.log10(np.divide(signal, noise))
+    return ratios
