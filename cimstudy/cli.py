@@ -210,6 +210,36 @@ def show_preset(name: Annotated[str, typer.Argument(metavar="NAME", help="a name
     return DONE
 
 
+@app.command("inspect")
+def inspect_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="'bundled' or the folder of a checkpoint")],
+    hardware: Annotated[
+        list[str] | None,
+        typer.Option("--hardware", "-H", metavar="NAME", help="presets of hardware, its crossbar or architecture"),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="change it, such as crossbar.rows=256")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print every item as JSON")] = False,
+) -> int:
+    """Say what of a model runs on crossbars, and how many arrays that takes."""
+    from cimstudy.hardware import assemble  # noqa: PLC0415
+    from cimstudy.transformer.coverage import coverage, totals  # noqa: PLC0415
+
+    chosen = assemble(hardware or [])
+    for path, value in map(assignment, changes or []):
+        chosen = chosen.replace(path, value)
+    items = coverage(model, chosen)
+    if as_json:
+        print(json.dumps([item.as_json() for item in items], indent=1, allow_nan=False))
+        return DONE
+    matrices = [item.as_row() for item in items if len(item.shape) == 2 and item.macs]
+    print_table(("matrix", "shape", "runs on", "arrays", "utilisation"), matrices)
+    for line in totals(items):
+        print(line)
+    return DONE
+
+
 def changed(study: "Study", changes: Sequence[str], trials: int | None) -> "Study":
     """The study with other values in its base hardware or workload, or another number of trials."""
     for path, value in map(assignment, changes):

@@ -448,3 +448,13 @@ def test_a_study_name_becomes_a_file_name(name: str, expected: str) -> None:
 )
 def test_durations_are_seconds_or_hours_and_minutes(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_inspect_shows_what_runs_where(cimstudy: Run) -> None:
+    done = cimstudy("inspect", "bundled", "--hardware", "sliced-128", "--set", "crossbar.rows=64")
+    assert done.returncode == 0
+    assert ["layers.0.attention.q", "192", "x", "192", "crossbar", "24", "75", "%"] in words(done.stdout)
+    assert "digital: products of queries, keys and values" in done.stdout
+    as_json = json.loads(cimstudy("inspect", "bundled", "--json").stdout)
+    assert as_json[0]["name"] == "layers.0.attention.q"
+    assert cimstudy("inspect", "/nowhere").returncode == 2

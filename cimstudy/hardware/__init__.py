@@ -3,7 +3,7 @@
 from cimstudy.hardware.architecture import Architecture
 from cimstudy.hardware.crossbar import Adc, Crossbar, Dac, Differential
 from cimstudy.hardware.device import MAX_COEFFICIENTS, Device, Law, NormalOfRange, NormalOfTarget, PolynomialOfTarget
-from cimstudy.hardware.hardware import Hardware
+from cimstudy.hardware.hardware import Hardware, assemble
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.presets import Preset, Source, load_preset, preset, presets
 
@@ -23,6 +23,7 @@ __all__ = [
     "PolynomialOfTarget",
     "Preset",
     "Source",
+    "assemble",
     "load_preset",
     "preset",
     "presets",

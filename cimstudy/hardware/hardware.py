@@ -1,5 +1,6 @@
 """Hardware: device + crossbar + architecture, the thing under study."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -32,3 +33,12 @@ class Hardware(Part):
     device: Annotated[Device, named(Device)] = Device()
     crossbar: Annotated[Crossbar, named(Crossbar)] = Crossbar()
     architecture: Annotated[Architecture, named(Architecture)] = Architecture()
+
+
+def assemble(names: Iterable[str]) -> Hardware:
+    """Hardware of these presets, each a whole or one of its parts; later ones replace earlier ones."""
+    found = Hardware()
+    for name in names:
+        part = load_preset(name).build()
+        found = part if isinstance(part, Hardware) else found.replace(type(part).__name__.lower(), part)
+    return found

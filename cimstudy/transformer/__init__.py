@@ -4,6 +4,7 @@ from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.chip import Chip, program
 from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.corpus import held_out_text, load_text, training_text
+from cimstudy.transformer.coverage import Item, coverage
 from cimstudy.transformer.model import Model, load_model
 from cimstudy.transformer.network import Linear
 from cimstudy.transformer.tokenizer import ByteTokenizer, FileTokenizer, Tokenizer, load_tokenizer
@@ -13,10 +14,12 @@ __all__ = [
     "Cache",
     "Chip",
     "FileTokenizer",
+    "Item",
     "Linear",
     "Model",
     "Tokenizer",
     "TransformerConfig",
+    "coverage",
     "held_out_text",
     "load_model",
     "load_text",

@@ -27,6 +27,7 @@ from cimstudy.transformer.weights import Array, Place, Stored, StoredWeights, is
 Raw = Mapping[str, Any]  # config.json as it is
 
 ADAPTERS: Mapping[str, Adapter] = {**DECODERS, **ENCODERS}  # by config.json's model_type
+BUNDLED = Path(__file__).parent / "bundled"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is the upper half of a float32
 
 
@@ -53,6 +54,13 @@ def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoin
     small = size(config) <= physical_memory() / 4
     kept = dict(weights) if (small if in_memory is None else in_memory) else weights
     return Checkpoint(config=config, weights=kept, checksum=_checksum(files))
+
+
+def read_config(model: str | Path) -> TransformerConfig:
+    """The config of the bundled model or of a checkpoint's folder.  Errors as `read_checkpoint`."""
+    folder = BUNDLED if model == "bundled" else Path(model)
+    raw = _read_json(folder, "config.json")
+    return _config(raw, _adapter(raw, folder), folder)
 
 
 def size(config: TransformerConfig) -> int:

@@ -10,14 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.transformer.attention import Cache
-from cimstudy.transformer.checkpoint import read_checkpoint
+from cimstudy.transformer.checkpoint import BUNDLED, read_checkpoint
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes
 from cimstudy.transformer.network import Linear, Pass, embed, embed_images, forward
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
-
-_BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +90,7 @@ def load_model(path: str | Path = "bundled", *, in_memory: bool | None = None) -
         more than a quarter of the machine's memory.
     Raises InputError, naming what is wrong, for a folder that is not a complete checkpoint of a known family.
     """
-    folder = _BUNDLED if path == "bundled" else Path(path)
+    folder = BUNDLED if path == "bundled" else Path(path)
     checkpoint = read_checkpoint(folder, in_memory=in_memory)
     return Model(
         name=folder.resolve().name,

@@ -1,0 +1,102 @@
+"""What of a network runs on crossbars, and how many arrays that takes: shown, never silent."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cimstudy.hardware import Hardware
+from cimstudy.transformer.checkpoint import read_config
+from cimstudy.transformer.config import TransformerConfig, digital_shapes, matrix_shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One product, table or norm of a network.
+
+    shape : of the weights, (n_in, n_out) of a matrix; () for products of activations.
+    macs : multiply-accumulates for each token.  arrays : crossbar arrays that hold it; 0 if it is digital.
+    utilisation : share of those arrays' cells that hold weights; NaN if it is digital.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    macs: float
+    arrays: int = 0
+    utilisation: float = math.nan
+
+    @property
+    def weights(self) -> int:
+        """Numbers that it holds."""
+        return math.prod(self.shape) if self.shape else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything about it, as JSON can hold it."""
+        used = None if math.isnan(self.utilisation) else self.utilisation
+        return {**vars(self), "shape": list(self.shape), "utilisation": used}
+
+    def as_row(self) -> tuple[str, ...]:
+        """Name, shape, where it runs, and what that takes, as text."""
+        shape = " x ".join(map(str, self.shape))
+        if not self.arrays:
+            return self.name, shape, "digital", "-", "-"
+        return self.name, shape, "crossbar", str(self.arrays), f"{100 * self.utilisation:.3g} %"
+
+
+def coverage(model: str | Path, hardware: Hardware) -> list[Item]:
+    """Everything that a checkpoint's network computes with, in order of use, matrices first.
+
+    Reads config.json alone.  Raises InputError for a folder that is no known checkpoint.
+    """
+    config = read_config(model)
+    return [*matrices(config, hardware), *dynamic(config), *tables(config)]
+
+
+def totals(items: Sequence[Item]) -> Iterator[str]:
+    """Lines that say what crossbars hold and do, of all."""
+    placed = [item for item in items if item.arrays]
+    weights, held = (sum(item.weights for item in some) for some in (items, placed))
+    macs, done = (sum(item.macs for item in some) for some in (items, placed))
+    arrays = sum(item.arrays for item in placed)
+    used = sum(item.arrays * item.utilisation for item in placed) / max(arrays, 1)
+    yield f"{held} of {weights} weights ({100 * held / weights:.3g} %) in {arrays} arrays, {100 * used:.3g} % used"
+    yield f"{100 * done / macs:.3g} % of the multiply-accumulates, for texts as long as the context"
+    yield "digital: products of queries, keys and values; softmax, norms, biases, activations, embeddings"
+
+
+def matrices(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
+    """The static matrices."""
+    crossbar = hardware.crossbar
+    for name, (n_in, n_out) in matrix_shapes(config).items():
+        share = uses(config, name)
+        if not hardware.architecture.on_crossbar(name):
+            yield Item(name=name, shape=(n_in, n_out), macs=n_in * n_out * share)
+            continue
+        tiles = -(-n_in // crossbar.rows) * -(-n_out // crossbar.columns)
+        used = n_in * n_out / (tiles * crossbar.rows * crossbar.columns)
+        arrays = tiles * crossbar.weights.slices
+        yield Item(name=name, shape=(n_in, n_out), macs=n_in * n_out * share, arrays=arrays, utilisation=used)
+
+
+def uses(config: TransformerConfig, name: str) -> float:
+    """How often a token meets a matrix: layers may share one, and an expert sees some of the tokens."""
+    if not name.startswith("layers."):
+        return 1.0
+    share = config.experts_per_token / config.experts if ".experts." in name else 1.0
+    return share * config.layers / config.groups
+
+
+def dynamic(config: TransformerConfig) -> Iterator[Item]:
+    """The products of activations, which are digital: for each token of a sequence as long as the context."""
+    for layer in range(config.layers):
+        window = config.window(layer) or config.context
+        seen = min(window, (config.context + 1) / 2) if config.causal else config.context
+        for part in ("query x key", "score x value"):
+            yield Item(name=f"layers.{layer}.attention.{part}", shape=(), macs=config.heads * config.head_width * seen)
+
+
+def tables(config: TransformerConfig) -> Iterator[Item]:
+    """The weights that stay digital: embeddings, norms, biases."""
+    for name, shape in digital_shapes(config).items():
+        yield Item(name=name, shape=shape, macs=0)
