@@ -22,11 +22,14 @@ from cimstudy.transformer.adapters import Adapter, Fields, Source, lookup
 from cimstudy.transformer.config import TransformerConfig, check_field, digital_shapes, matrix_shapes
 from cimstudy.transformer.decoders import DECODERS
 from cimstudy.transformer.encoders import ENCODERS
-from cimstudy.transformer.weights import Array, Place, Stored, StoredWeights, is_finite
+from cimstudy.transformer.weights import Array, Place, Stored, StoredWeights, decoded, frozen, is_finite
 
 Raw = Mapping[str, Any]  # config.json as it is
 
 ADAPTERS: Mapping[str, Adapter] = {**DECODERS, **ENCODERS}  # by config.json's model_type
+# What training for analog noise leaves beside each matrix (aihwkit-lightning, analog foundation models). Weights are
+# stored as they were clipped, so only the ranges of inputs matter here.
+LEARNED = (r".*\.(input_range|input_range_update_idx|x_min|x_max|learnable_weight_clip)",)
 BUNDLED = Path(__file__).parent / "bundled"
 _DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # bfloat16 is the upper half of a float32
 
@@ -38,6 +41,7 @@ class Checkpoint:
     config: TransformerConfig
     weights: Mapping[str, Array]  # read-only; matrices (n_in, n_out), C-contiguous
     checksum: str  # SHA-256 of the safetensors files' bytes, hex
+    input_ranges: Mapping[str, Array]  # learned with the weights: by matrix, one for each tile of its inputs
 
 
 def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoint:
@@ -50,10 +54,13 @@ def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoin
     adapter = _adapter(raw, folder)
     config = _config(raw, adapter, folder)
     files = _weight_files(folder)
-    weights = _weights(_all_tensors(files, adapter), config, adapter, folder)
+    tensors = _all_tensors(files, adapter)
+    learned = {name: tensors.pop(name) for name in list(tensors) if _matches(name, LEARNED)}
+    weights = _weights(tensors, config, adapter, folder)
+    ranges = _learned(learned, config, adapter, folder)
     small = size(config) <= physical_memory() / 4
     kept = dict(weights) if (small if in_memory is None else in_memory) else weights
-    return Checkpoint(config=config, weights=kept, checksum=_checksum(files))
+    return Checkpoint(config=config, weights=kept, checksum=_checksum(files), input_ranges=ranges)
 
 
 def read_config(model: str | Path) -> TransformerConfig:
@@ -157,7 +164,7 @@ def _tensors(path: Path, ignored: tuple[str, ...]) -> Iterator[tuple[str, Stored
     header.pop("__metadata__", None)
     for name, entry in header.items():
         if entry["dtype"] not in _DTYPES:
-            if _matches(name, ignored):
+            if _matches(name, (*ignored, *LEARNED)):  # counts and places
                 continue
             raise InputError(f"tensor {name} in {str(path)!r} is {entry['dtype']}; allowed: {', '.join(_DTYPES)}")
         begin, end = entry["data_offsets"]
@@ -186,6 +193,27 @@ def _weights(tensors: Mapping[str, Stored], config: TransformerConfig, adapter: 
         if not is_finite(stored):
             raise InputError(f"tensor {name} in {str(folder)!r} holds NaN or infinity; allowed: finite weights")
     return StoredWeights(places, config)
+
+
+def _learned(
+    tensors: Mapping[str, Stored], config: TransformerConfig, adapter: Adapter, folder: Path
+) -> dict[str, Array]:
+    """Ranges of the inputs of matrices, (tiles,)."""
+    found: dict[str, Array] = {}
+    places = {name: adapter.source(name, config.head).tensor for name in matrix_shapes(config)}
+    for name, tensor in places.items():
+        stem = tensor.removesuffix(".weight")
+        stored = tensors.get(f"{stem}.input_range", tensors.get(f"{stem.removeprefix(adapter.prefix)}.input_range"))
+        if stored is None:
+            continue
+        found[name] = frozen(decoded(stored)).reshape(-1)
+        n_in = matrix_shapes(config)[name][0]
+        if not 1 <= len(found[name]) <= n_in or not (np.isfinite(found[name]) & (found[name] > 0)).all():
+            raise InputError(
+                f"tensor {stem}.input_range in {str(folder)!r} is {stored.shape}; allowed: 1 to {n_in} finite numbers "
+                "above 0, one for each tile of the inputs"
+            )
+    return found
 
 
 def _stored_shapes(

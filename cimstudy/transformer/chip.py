@@ -4,30 +4,24 @@ Mapping (rounding, tiling, calibrating converters) is the same for all chips and
 one chip.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from cimstudy.analog import Key, MappedMatrix, Ranges, find_ranges, map_columns
+from cimstudy.analog import Key, MappedMatrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Cache
+from cimstudy.transformer.blocks import Matrix, block_keys, blocks_of, stacked
+from cimstudy.transformer.calibration import map_model, model_ranges, placed_matrices
 from cimstudy.transformer.checkpoint import physical_memory
-from cimstudy.transformer.chunks import CHUNK, Client, Matrix, Writing, cell_bytes, parts_of
-from cimstudy.transformer.config import matrix_shapes
-from cimstudy.transformer.corpus import load_text
+from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Linear
-from cimstudy.transformer.tokenizer import ByteTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-T = TypeVar("T")
-
-CALIBRATION_SEQUENCES = 2  # of the model's context: 512 vectors for the bundled model
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,145 +126,17 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         raise InputError(f"chunks = {chunks}; allowed: bytes of cells to hold at a time, 1 or more")
     key = Key.root(seed, trial)
     names = placed_matrices(model, hardware)
-    matrices: dict[str, Matrix] = {}
     if client is None and chunks is None and cell_bytes(model, hardware, names) <= physical_memory() / 4:
         mapped = map_model(model, hardware, calibration)
-        matrices |= {name: matrix.program(key.of(name)) for name, matrix in mapped.items()}
+        matrices = {name: written(model, hardware, name, blocks, key.of(name)) for name, blocks in mapped.items()}
     else:
+        holder = Holder(model=model, chunk=chunks or CHUNK, client=client)
         ranges = model_ranges(model, hardware, calibration)
-        for name in names:
-            written = Writing(hardware=hardware, ranges=ranges[name], key=key.of(name))
-            parts = parts_of(model, hardware, name, chunks or CHUNK)
-            matrices[name] = written.chunked(parts) if client is None else written.spread(client, model, parts)
+        matrices = {name: holder.matrix(hardware, name, ranges[name], key.of(name)) for name in names}
     return Chip(model=model, hardware=hardware, matrices=matrices, watch=watch)
 
 
-def map_model(model: Model, hardware: Hardware, calibration: Array | None = None) -> dict[str, MappedMatrix]:
-    """The model's matrices laid out on the hardware's crossbars, by name. Arguments and errors as `program`."""
-    tokens = calibration_tokens(model, hardware, calibration)
-    mapped = _mapped(model, ideal(hardware), tokens)
-    return {name: matrix.on(hardware) for name, matrix in mapped.items()}
-
-
-def model_ranges(model: Model, hardware: Hardware, calibration: Array | None = None) -> Mapping[str, Ranges]:
-    """The ranges of weights and converters of the model's matrices, by name. Arguments and errors as `program`."""
-    return _ranges(model, ideal(hardware), calibration_tokens(model, hardware, calibration))
-
-
-def calibration_tokens(model: Model, hardware: Hardware, calibration: Array | None) -> "Tokens | None":
-    """Tokens for the converters that need some; None if none does."""
-    if not needs_calibration(hardware):
-        return None
-    return Tokens(default_calibration(model) if calibration is None else calibration)
-
-
-def placed_matrices(model: Model, hardware: Hardware) -> list[str]:
-    """Names of the matrices that crossbars hold. Raises InputError if a pattern fits none."""
-    for pattern in hardware.architecture.crossbar:
-        one = hardware.architecture.replace("crossbar", (pattern,))
-        if not any(one.on_crossbar(name) for name in model.matrices):
-            raise InputError(
-                f"architecture.crossbar: pattern {pattern!r} fits no matrix of {model.name}; "
-                f"there are: {', '.join(model.matrices[:7])}, ..., {model.matrices[-1]}"
-            )
-    return [name for name in model.matrices if hardware.architecture.on_crossbar(name)]
-
-
-def needs_calibration(hardware: Hardware) -> bool:
-    """Whether a converter takes its range from a calibration batch."""
-    converters = (hardware.crossbar.dac, hardware.crossbar.adc)
-    return any(converter is not None and converter.range == "calibrated" for converter in converters)
-
-
-def default_calibration(model: Model) -> Array:
-    """The last tokens of the bundled text, (sequences, context). Only a model of bytes can read them."""
-    context = model.config.context
-    tokens = np.asarray(ByteTokenizer().encode(load_text("bundled")))[-CALIBRATION_SEQUENCES * context :]
-    if model.config.vocab_size != ByteTokenizer.vocab_size or len(tokens) < CALIBRATION_SEQUENCES * context:
-        raise InputError(f"{model.name}: 'calibrated' converter ranges need calibration tokens, (sequences, T)")
-    return tokens.reshape(CALIBRATION_SEQUENCES, context)
-
-
-def ideal(hardware: Hardware) -> Hardware:
-    """The hardware without what does not change a mapping: cell errors and the resolution of output converters."""
-    device = hardware.device.replace("programming", None).replace("read_noise", None)
-    bare = hardware.replace("device", device)
-    if bare.crossbar.adc is None:
-        return bare
-    return bare.replace("crossbar.adc.bits", type(bare.crossbar.adc).model_fields["bits"].default)
-
-
-class Tokens:
-    """An array of tokens that compares and hashes by value, so that mappings can be kept by what they depend on."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = np.atleast_2d(array)
-        self.identity = (self.array.shape, self.array.dtype.str, self.array.tobytes())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tokens) and self.identity == other.identity
-
-    def __hash__(self) -> int:
-        return hash(self.identity)
-
-
-@lru_cache(maxsize=8)
-def _mapped(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str, MappedMatrix]:
-    ranges = _ranges(model, hardware, tokens)
-    return {name: map_columns(model.weights[name], hardware, found) for name, found in ranges.items()}
-
-
-@lru_cache(maxsize=8)
-def _ranges(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str, Ranges]:
-    """Ranges of the matrices that crossbars hold, found while the digital run passes by: no inputs are kept."""
-    names = placed_matrices(model, hardware)
-    parts = {name: parts_of(model, hardware, name, CHUNK) for name in names}
-    if tokens is None:
-        return {name: find_ranges(parts[name], hardware) for name in names}
-    if model.config.groups < model.config.layers or physical_memory() / 8 > inputs_bytes(model, tokens):
-        inputs = seen(names, matrix_inputs(model, tokens))
-        return {name: find_ranges(parts[name], hardware, calibration=inputs[name]) for name in names}
-    found: dict[str, Ranges] = {}
-
-    def linear(name: str, x: Array, *, rows: Array | None = None) -> Array:  # noqa: ARG001 - as Linear
-        if name in parts:
-            found[name] = find_ranges(parts[name], hardware, calibration=x)
-        return model.product(name, x)
-
-    run_inputs(model, tokens.array, linear)
-    return {name: seen(names, found)[name] for name in names}
-
-
-def seen(names: list[str], found: Mapping[str, T]) -> Mapping[str, T]:
-    """What was found, if it was for all these matrices. Raises InputError for an expert that no token asked."""
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise InputError(
-            f"no token of the calibration batch came to {missing[0]}; allowed: more tokens, or ranges that need none"
-        )
-    return found
-
-
-def run_inputs(model: Model, inputs: Array, linear: Linear) -> None:
-    """Run tokens or images through a model, for what `linear` sees."""
-    (model.image_logits if model.config.patch else model.logits)(inputs, linear)
-
-
-def inputs_bytes(model: Model, tokens: Tokens) -> int:
-    """Bytes of everything that the digital run multiplies by matrices."""
-    config = model.config
-    vectors = len(tokens.array) * config.context if config.patch else tokens.array.size
-    return 4 * vectors * sum(n_in for n_in, _ in matrix_shapes(config).values())
-
-
-@lru_cache(maxsize=2)
-def matrix_inputs(model: Model, tokens: Tokens) -> dict[str, Array]:
-    """What the digital run multiplies each matrix by, (vectors, n_in), for the calibration of converters."""
-    inputs: dict[str, list[Array]] = {}
-
-    def linear(name: str, x: Array, *, rows: Array | None = None) -> Array:  # noqa: ARG001 - as Linear
-        inputs.setdefault(name, []).append(x.reshape(-1, x.shape[-1]).copy())  # layers may share a matrix
-        return model.product(name, x)
-
-    run_inputs(model, tokens.array, linear)
-    return {name: np.concatenate(found) for name, found in inputs.items()}
+def written(model: Model, hardware: Hardware, name: str, mapped: Sequence[MappedMatrix], key: Key) -> Matrix:
+    """A matrix in the cells of one chip, from its blocks of rows."""
+    blocks = zip(blocks_of(model, hardware, name), mapped, block_keys(key, len(mapped)), strict=True)
+    return stacked([(block.rows, matrix.program(own)) for block, matrix, own in blocks])

@@ -5,8 +5,8 @@ parts of its share in cells and multiplies by them; the results of parts lie sid
 results have the bits of the unchunked chip, as every draw belongs to a cell of the whole matrix.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -15,21 +15,14 @@ import numpy as np
 from cimstudy.analog import COLUMNS_TOGETHER, Key, ProgrammedMatrix, Ranges, map_columns
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
+from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, stacked
 from cimstudy.transformer.config import matrix_shapes
 from cimstudy.transformer.model import Model, load_model
-from cimstudy.transformer.weights import Columns, columns_of
+from cimstudy.transformer.weights import Columns
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 CHUNK = 2**28  # bytes of cells that are held at a time, unless the caller says
-
-
-class Matrix(Protocol):
-    """What a chip needs of a matrix in its cells."""
-
-    def matmul(self, x: Array, *, first_vector: int = 0) -> Array:
-        """The product of x (..., n_in) with the matrix: (..., n_out), float32."""
-        ...
 
 
 class Client(Protocol):
@@ -52,12 +45,32 @@ def cell_bytes(model: Model, hardware: Hardware, names: list[str]) -> int:
     return sum(shapes[name][0] * shapes[name][1] for name in names) * (4 * planes + 2)
 
 
-def parts_of(model: Model, hardware: Hardware, name: str, chunk: int) -> Columns:
-    """A matrix in parts of at most `chunk` bytes of cells, and at least the columns that must stay together."""
-    n_out = matrix_shapes(model.config)[name][1]
-    columns = chunk * n_out // cell_bytes(model, hardware, [name])
+def parts_of(model: Model, block: Block, chunk: int) -> Columns:
+    """A block of a matrix in parts of at most `chunk` bytes of cells, and at least the columns that stay together."""
+    n_out = matrix_shapes(model.config)[block.name][1]
+    columns = chunk * n_out // cell_bytes(model, block.hardware, [block.name])
     together = max(1, columns // COLUMNS_TOGETHER) * COLUMNS_TOGETHER
-    return Columns(weights=model.weights, name=name, n_out=n_out, together=together)
+    return Columns(weights=model.weights, name=block.name, rows=block.rows, n_out=n_out, together=together)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Holder:
+    """How a chip's cells are held: in parts of `chunk` bytes that come and go, or on the workers of a cluster."""
+
+    model: Model
+    chunk: int
+    client: Client | None
+
+    def matrix(self, hardware: Hardware, name: str, ranges: Sequence[Ranges], key: Key) -> Matrix:
+        """One matrix of one chip."""
+        blocks = blocks_of(self.model, hardware, name)
+        found: list[tuple[slice, Matrix]] = []
+        for block, range_, own in zip(blocks, ranges, block_keys(key, len(blocks)), strict=True):
+            writing = Writing(hardware=block.hardware, ranges=range_, key=own)
+            parts = parts_of(self.model, block, self.chunk)
+            held = writing.chunked(parts) if self.client is None else writing.spread(self.client, self.model, parts)
+            found.append((block.rows, held))
+        return stacked(found)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,7 +94,7 @@ class Writing:
         if model.folder is None:
             raise InputError(f"{model.name} has no folder, which workers could read; allowed: what load_model gives")
         held = [
-            client.submit(write_part, model.folder, parts.name, first, parts.together, self, pure=False)
+            client.submit(write_part, model.folder, replace(parts, weights={}), first, self, pure=False)
             for first in parts.starts
         ]
         return SpreadMatrix(client=client, held=held)
@@ -116,9 +129,9 @@ class SpreadMatrix:
         return np.concatenate(self.client.gather(found), axis=-1)
 
 
-def write_part(folder: str, name: str, first: int, together: int, writing: Writing) -> ProgrammedMatrix:
-    """On a worker: read some columns of a matrix and write them into cells."""
-    return writing.write(columns_of(opened(folder).weights, name, slice(first, first + together)), first)
+def write_part(folder: str, parts: Columns, first: int, writing: Writing) -> ProgrammedMatrix:
+    """On a worker: read some columns of a matrix, from the first on, and write them into cells."""
+    return writing.write(replace(parts, weights=opened(folder).weights).part(first), first)
 
 
 def multiply(part: ProgrammedMatrix, x: Array, first_vector: int) -> Array:

@@ -27,6 +27,7 @@ class Model:
     weights: Mapping[str, Array] = field(repr=False, compare=False)  # read-only float32; matrices (n_in, n_out)
     checksum: str  # SHA-256 of the checkpoint's weight files, hex
     folder: str | None = field(default=None, compare=False)  # that it was read from
+    input_ranges: Mapping[str, Array] = field(default_factory=dict, compare=False)  # learned, by matrix, (tiles,)
 
     @property
     def matrices(self) -> tuple[str, ...]:
@@ -98,6 +99,7 @@ def load_model(path: str | Path = "bundled", *, in_memory: bool | None = None) -
         weights=checkpoint.weights,
         checksum=checkpoint.checksum,
         folder=str(folder.resolve()),
+        input_ranges=checkpoint.input_ranges,
     )
 
 

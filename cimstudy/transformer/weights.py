@@ -58,6 +58,7 @@ class Columns:
     weights: Mapping[str, Array]
     name: str
     n_out: int
+    rows: slice
     together: int  # columns of a part
 
     @property
@@ -66,15 +67,14 @@ class Columns:
         return range(0, self.n_out, self.together)
 
     def __iter__(self) -> Iterator[Array]:
-        for start in self.starts:
-            yield columns_of(self.weights, self.name, slice(start, start + self.together))
+        return map(self.part, self.starts)
 
-
-def columns_of(weights: Mapping[str, Array], name: str, columns: slice) -> Array:
-    """Some columns of a matrix, (n_in, n), without reading the others if it is in a file."""
-    if isinstance(weights, StoredWeights):
-        return weights.columns(name, columns)
-    return weights[name][:, columns]
+    def part(self, start: int) -> Array:
+        """The part whose first column this is: (rows, columns)."""
+        columns = slice(start, start + self.together)
+        if isinstance(self.weights, StoredWeights):
+            return self.weights.columns(self.name, columns)[self.rows]
+        return self.weights[self.name][self.rows, columns]
 
 
 def decoded(stored: Stored) -> Stored:

@@ -11,7 +11,8 @@ from pydantic import Field
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
 from cimstudy.transformer import Chip, Model, load_model, program
-from cimstudy.transformer.chip import Watch, placed_matrices
+from cimstudy.transformer.calibration import placed_matrices
+from cimstudy.transformer.chip import Watch
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

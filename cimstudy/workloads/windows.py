@@ -15,7 +15,7 @@ import numpy as np
 
 from cimstudy.errors import InputError
 from cimstudy.transformer import load_text, load_tokenizer
-from cimstudy.transformer.chip import CALIBRATION_SEQUENCES
+from cimstudy.transformer.calibration import CALIBRATION_SEQUENCES
 from cimstudy.workloads.on_chip import loaded
 
 Array = np.ndarray[Any, np.dtype[Any]]

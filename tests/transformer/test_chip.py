@@ -7,7 +7,8 @@ from cimstudy.analog import Key, map_matrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
 from cimstudy.transformer import Model, TransformerConfig
-from cimstudy.transformer.chip import map_model, program
+from cimstudy.transformer.calibration import map_model
+from cimstudy.transformer.chip import program
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
 from cimstudy.transformer.rotary import Rotary
 
@@ -83,18 +84,18 @@ def test_a_pattern_that_fits_nothing_is_refused():
 def test_mapping_does_not_depend_on_errors_or_converter_bits():
     noisy = Hardware(device="rram-neurram", crossbar=Crossbar(adc=Adc(bits=5)))
     quiet = Hardware(device=noisy.device.replace("programming", None), crossbar=Crossbar(adc=Adc(bits=9)))
-    for name, mapped in map_model(MODEL, noisy, CALIBRATION).items():
-        other = map_model(MODEL, quiet, CALIBRATION)[name]
+    for name, (mapped,) in map_model(MODEL, noisy, CALIBRATION).items():
+        (other,) = map_model(MODEL, quiet, CALIBRATION)[name]
         np.testing.assert_array_equal(mapped.targets.levels, other.targets.levels)
         np.testing.assert_array_equal(mapped.ranges.adc, other.ranges.adc)
-        fresh = map_model(random_model(), noisy, CALIBRATION.copy())[name]  # nothing kept from the first
+        (fresh,) = map_model(random_model(), noisy, CALIBRATION.copy())[name]  # nothing kept from the first
         np.testing.assert_array_equal(mapped.ranges.adc, fresh.ranges.adc)
 
 
 def test_calibration_follows_its_tokens():
     hardware = Hardware(crossbar=Crossbar(dac=Dac(range="calibrated")))
-    one = map_model(MODEL, hardware, CALIBRATION)["head"].ranges
-    two = map_model(MODEL, hardware, TOKENS)["head"].ranges
+    one = map_model(MODEL, hardware, CALIBRATION)["head"][0].ranges
+    two = map_model(MODEL, hardware, TOKENS)["head"][0].ranges
     assert one.inputs != two.inputs
     assert (one.adc != two.adc).all()
 

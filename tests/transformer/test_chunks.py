@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-import cimstudy.transformer.chip
+import cimstudy.transformer.calibration
+from cimstudy.analog import Key, map_matrix
 from cimstudy.errors import InputError
-from cimstudy.hardware import Crossbar, Device, Differential, Hardware, NormalOfTarget
-from cimstudy.transformer import load_model, program
+from cimstudy.hardware import Crossbar, Dac, Device, Differential, Hardware, NormalOfTarget
+from cimstudy.transformer import Model, load_model, program
 from cimstudy.transformer.chunks import ChunkedMatrix
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
 
@@ -67,7 +68,7 @@ def test_a_chip_in_parts_is_the_whole_chip(folder: Path, hardware: Hardware) -> 
     whole = program(load_model(folder), hardware, seed=1, trial=2, calibration=CALIBRATION)
     model = load_model(folder, in_memory=False)
     for chunks in (1, 1_800_000):
-        cimstudy.transformer.chip._ranges.cache_clear()
+        cimstudy.transformer.calibration._ranges.cache_clear()
         chip = program(model, hardware, seed=1, trial=2, calibration=CALIBRATION, chunks=chunks)
         head = chip.matrices["head"]
         assert isinstance(head, ChunkedMatrix)
@@ -86,6 +87,76 @@ def test_a_chip_on_two_workers_is_the_whole_chip(folder: Path) -> None:
         chip = program(model, hardware, seed=1, trial=2, calibration=CALIBRATION, chunks=1, client=client)
         np.testing.assert_array_equal(chip.logits(TOKENS), whole.logits(TOKENS))
         assert all(held > 0 for held in client.run(lambda dask_worker: len(dask_worker.data)).values())
+
+
+def test_learned_input_ranges_take_the_place_of_calibration(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(tmp_path / "model.safetensors")
+    name = "model.layers.1.mlp.down_proj"
+    learned = np.array([0.5, 2.0, 0.25], np.float32)
+    tensors |= {f"{name}.input_range": learned, f"{name}.input_range_update_idx": np.zeros(3, np.int64)}
+    tensors |= {f"{name}.x_min": learned, f"{name}.x_max": learned, f"{name}.learnable_weight_clip": learned[:1]}
+    save_file(tensors, tmp_path / "model.safetensors")
+    model = load_model(tmp_path)
+    np.testing.assert_array_equal(model.input_ranges["layers.1.ffn.down"], learned)
+    assert len(model.input_ranges) == 1
+    hardware = Hardware(device=NOISY, crossbar=SLICED.replace("dac", Dac(range="calibrated")))
+    chip = program(model, hardware, calibration=CALIBRATION)
+    found = chip.matrices["layers.1.ffn.down"]
+    x = np.random.default_rng(3).standard_normal((5, 900), dtype=np.float32)
+    expected, inputs = np.zeros((5, 64), np.float32), inputs_of(model)["layers.1.ffn.down"]
+    for number, (first, full) in enumerate(zip((0, 300, 600), (0.5, 2.0, 0.25), strict=True)):
+        rows = slice(first, first + 300)
+        one = hardware.replace("crossbar.dac.range", full)
+        key = Key.root(0, 0).of("layers.1.ffn.down").of(f"block {number}")
+        w = model.weights["layers.1.ffn.down"][rows]
+        expected += map_matrix(w, one, calibration=inputs[..., rows]).program(key).matmul(x[:, rows])
+    np.testing.assert_allclose(found.matmul(x), expected, rtol=1e-6)
+    parts = program(model, hardware, calibration=CALIBRATION, chunks=1)
+    np.testing.assert_array_equal(parts.logits(TOKENS), chip.logits(TOKENS))
+    per_token = hardware.replace("crossbar.dac.range", "per_token")
+    same = program(load_model(folder), per_token, calibration=CALIBRATION).logits(TOKENS)
+    np.testing.assert_array_equal(program(model, per_token, calibration=CALIBRATION).logits(TOKENS), same)
+    tensors[f"{name}.input_range"] = np.array([1, -1], np.float32)
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"down_proj\.input_range in .* is \(2,\); allowed: 1 to 900 finite numbers"):
+        load_model(tmp_path)
+
+
+def inputs_of(model: Model) -> dict[str, np.ndarray]:
+    """What the digital run multiplies each matrix by, of the calibration batch."""
+    seen = {}
+
+    def linear(name: str, x: np.ndarray, *, rows: np.ndarray | None = None) -> np.ndarray:
+        seen[name] = x.copy()
+        return model.product(name, x)
+
+    model.logits(CALIBRATION, linear)
+    return seen
+
+
+def test_ranges_that_took_long_are_kept_on_disk(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, hardware = load_model(folder), Hardware(device=NOISY, crossbar=SLICED)
+    calibration = cimstudy.transformer.calibration
+    monkeypatch.setenv("CIMSTUDY_CACHE", str(tmp_path / "cache"))
+    calibration._ranges.cache_clear()
+    first = calibration.model_ranges(model, hardware, CALIBRATION)
+    assert not (tmp_path / "cache").exists()  # it was quick
+    monkeypatch.setattr(calibration, "WORTH_KEEPING", 0.0)
+    calibration._ranges.cache_clear()
+    calibration.model_ranges(model, hardware, CALIBRATION)
+    (file,) = (tmp_path / "cache").iterdir()
+    monkeypatch.setattr(calibration, "calibrated", None)  # not called again
+    calibration._ranges.cache_clear()
+    again = calibration.model_ranges(model, hardware, CALIBRATION)
+    for name, blocks in first.items():
+        for one, other in zip(blocks, again[name], strict=True):
+            assert (one.weights, one.inputs) == (other.weights, other.inputs)
+            np.testing.assert_array_equal(one.adc, other.adc)
+            assert one.adc.dtype == other.adc.dtype
+    assert file.name.startswith("ranges-")
+    calibration._ranges.cache_clear()
 
 
 def test_a_chunk_of_nothing_is_refused(folder: Path) -> None:
