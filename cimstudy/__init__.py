@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from cimstudy.hardware import presets as presets
     from cimstudy.study import Axis as Axis
     from cimstudy.study import Grid as Grid
+    from cimstudy.study import LatinHypercube as LatinHypercube
+    from cimstudy.study import Points as Points
+    from cimstudy.study import Range as Range
+    from cimstudy.study import Sobol as Sobol
     from cimstudy.study import Study as Study
+    from cimstudy.study import Zip as Zip
     from cimstudy.study import open_results as open_results
     from cimstudy.transformer import load_model as load_model
     from cimstudy.transformer import program as program
@@ -43,7 +48,12 @@ _ROOMS = {
     "Grid": "study",
     "Hardware": "hardware",
     "InputError": "errors",
+    "LatinHypercube": "study",
+    "Points": "study",
+    "Range": "study",
+    "Sobol": "study",
     "Study": "study",
+    "Zip": "study",
     "analog": None,
     "load_model": "transformer",
     "open_results": "study",

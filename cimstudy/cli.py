@@ -243,7 +243,7 @@ def inspect_model(
 def changed(study: "Study", changes: Sequence[str], trials: int | None) -> "Study":
     """The study with other values in its base hardware or workload, or another number of trials."""
     for path, value in map(assignment, changes):
-        for axis in study.space.axes:
+        for axis in study.space.varied():
             if f"{path}.".startswith(f"{axis.path}."):
                 raise InputError(f"--set {path}: this study sweeps {axis.path}; its values stand in the study file")
         root, _, field = path.partition(".")

@@ -7,13 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cimstudy.study.axis import Axis
+    from cimstudy.study.axis import Axis, Range
     from cimstudy.study.load import load_study
     from cimstudy.study.plan import DryRun, Plan
     from cimstudy.study.results import Failure, StoreStatus, open_results, store_status
-    from cimstudy.study.space import Grid, Point, Space
+    from cimstudy.study.space import Grid, LatinHypercube, Points, Product, Sobol, Space, Sum, Zip
     from cimstudy.study.stop import ClusterLostError, Interrupted
     from cimstudy.study.study import Study
+    from cimstudy.study.table import Point
     from cimstudy.study.workload import Workload
 
 _FILES = {
@@ -23,12 +24,19 @@ _FILES = {
     "Failure": "results",
     "Grid": "space",
     "Interrupted": "stop",
+    "LatinHypercube": "space",
     "Plan": "plan",
-    "Point": "space",
+    "Point": "table",
+    "Points": "space",
+    "Product": "space",
+    "Range": "axis",
+    "Sobol": "space",
     "Space": "space",
     "StoreStatus": "results",
     "Study": "study",
+    "Sum": "space",
     "Workload": "workload",
+    "Zip": "space",
     "load_study": "load",
     "open_results": "results",
     "store_status": "results",
@@ -41,12 +49,19 @@ __all__ = [
     "Failure",
     "Grid",
     "Interrupted",
+    "LatinHypercube",
     "Plan",
     "Point",
+    "Points",
+    "Product",
+    "Range",
+    "Sobol",
     "Space",
     "StoreStatus",
     "Study",
+    "Sum",
     "Workload",
+    "Zip",
     "load_study",
     "open_results",
     "store_status",

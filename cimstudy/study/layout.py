@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from cimstudy.errors import InputError
 from cimstudy.metric import Metric
 from cimstudy.study.axis import RESERVED, label
+from cimstudy.study.codec import canonical
 from cimstudy.study.evaluate import Outcome
+from cimstudy.study.table import Values
 
-COORDINATE_CHUNK = 4096  # points; larger than most studies, so that a coordinate is one file
+SMALLEST_CHUNK, LARGEST_CHUNK = 4096, 65536  # points of a coordinate: one file in most studies, few in large ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +95,15 @@ def check_names(found: Sequence[Column]) -> None:
                 )
 
 
-def coordinate(values: Sequence[Any]) -> NDArray[Any]:
-    """The coordinate of an axis: numbers and booleans as they are if all are of one kind, text otherwise.
+def coordinate_chunk(points: int) -> int:
+    """The chunk of a coordinate."""
+    return min(max(1 << (points - 1).bit_length(), SMALLEST_CHUNK), LARGEST_CHUNK)
 
-    Raises InputError if two different values would look the same.
-    """
+
+def coordinate(values: Values) -> NDArray[Any]:
+    """The labels of values: numbers and booleans as they are if all are of one kind, text otherwise."""
+    if isinstance(values, np.ndarray):
+        return values
     labels = [label(value) for value in values]
     kinds = {type(item) for item in labels}
     if kinds == {bool}:
@@ -109,9 +115,12 @@ def coordinate(values: Sequence[Any]) -> NDArray[Any]:
     return np.array([item if isinstance(item, str) else str(item) for item in labels], dtype=object)
 
 
-def check_labels(path: str, values: Sequence[Any], labels: NDArray[Any]) -> None:
+def check_labels(path: str, values: Values, labels: NDArray[Any]) -> None:
     """Raise InputError if different values of an axis have one label."""
-    seen: dict[Any, Any] = {}
+    if labels.dtype != object:
+        return  # numbers stand for themselves
+    seen: dict[str, str] = {}
     for value, text in zip(values, labels.tolist(), strict=True):
-        if seen.setdefault(text, value) != value:
+        known = canonical(value)
+        if seen.setdefault(text, known) != known:
             raise InputError(f"axis {path}: two different values are both called {text!r}; give them different names")

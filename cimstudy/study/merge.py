@@ -1,6 +1,7 @@
 """Which rows of a store a study's points are, and whether the study may use the store at all."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,34 +11,65 @@ from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
-from cimstudy.study.axis import Axis
+from cimstudy.study.axis import Varied
 from cimstudy.study.codec import bare, canonical, describe, differences
 from cimstudy.study.layout import BOOKKEEPING
-from cimstudy.study.resolve import Resolved, Resolver
+from cimstudy.study.resolve import Resolution, Resolved, Resolver, first_same, resolve_table, root_of
+from cimstudy.study.space import LatinHypercube, leaves, space_of
 from cimstudy.study.store import Rows, case_arrays, stored_axes, stored_settings
 from cimstudy.study.study import Study
+from cimstudy.study.table import stacked
 from cimstudy.study.workload import metrics_of
 
 SHOWN = 4  # differences that a refusal lists
+UNIT = re.compile(r"(S|V|A|s|K|J|F|Hz|ohm|m2?|W|C)")  # with which a field's description starts
 
 
-def matched_rows(group: zarr.Group, study: Study, resolved: Sequence[Resolved]) -> tuple[Rows, NDArray[np.intp]]:
+def matched_rows(group: zarr.Group, study: Study, resolved: Resolution) -> tuple[Rows, NDArray[np.intp]]:
     """The rows of the store once it holds this study too, and the row of each of its points.
 
     Points are recognised by what they are, so another order, more values, or an axis more move nothing.
     Raises InputError, naming the difference, if the store belongs to another study.
     """
     check_same(group, study)
-    axes = joint_axes(stored_axes(group), study.space.axes)
+    axes = joint_axes(stored_axes(group), study.space.varied())
     old = stored_study(group, study)
-    resolver = Resolver(old.hardware, old.workload)
-    present = [resolver(setting) for setting in stored_settings(group)]
+    present = resolve_table(Resolver(old.hardware, old.workload), stored_settings(group))
     check_base(present[0], study, axes)
-    places = {row.identity: place for place, row in enumerate(present)}
-    for point in resolved:
-        if places.setdefault(point.identity, len(present)) == len(present):
-            present.append(point)
-    return Rows(axes=axes, resolved=present), np.array([places[point.identity] for point in resolved])
+    first = first_same(np.concatenate([present.identities, resolved.identities]))
+    ranks = np.cumsum(fresh := first[len(present) :] == len(present) + np.arange(len(resolved)))
+    settings = [present.settings(axes)] + ([resolved.take(np.flatnonzero(fresh)).settings(axes)] if fresh.any() else [])
+    rows = Rows(axes=axes, settings=stacked(settings), meanings=meanings(study, resolved, axes))
+    numbers = np.concatenate([np.arange(len(present)), len(present) + ranks - 1])
+    return rows, numbers[first[len(present) :]]
+
+
+def rows_of(study: Study, resolved: Resolution) -> Rows:
+    """The rows of a new store."""
+    axes = study.space.names()
+    return Rows(axes=axes, settings=resolved.settings(axes), meanings=meanings(study, resolved, axes))
+
+
+def meanings(study: Study, resolved: Resolution, paths: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What the fields at these paths say of themselves: path -> attributes of its coordinate."""
+    parts = [resolved[0].parts(), study.resolve({}).parts()]
+    return {path: next(filter(None, (meaning(each[root_of(path)], path) for each in parts)), {}) for path in paths}
+
+
+def meaning(part: Any, path: str) -> dict[str, str]:
+    """The attributes of a coordinate, from the description of the field at a path; none if the field is not there."""
+    outer, _, name = path.partition(".")[2].rpartition(".")
+    owner = part
+    for step in filter(None, outer.split(".")):
+        owner = getattr(owner, step, None)
+    if not name or not isinstance(owner, Part) or name not in type(owner).model_fields:
+        return {}
+    text = type(owner).model_fields[name].description or ""
+    unit, _, rest = text.partition(";")
+    found = {"description": text}
+    if UNIT.fullmatch(unit):
+        found |= {"units": unit, "long_name": rest.strip()}
+    return {key: value for key, value in found.items() if value}
 
 
 def check_same(group: zarr.Group, study: Study) -> None:
@@ -49,6 +81,21 @@ def check_same(group: zarr.Group, study: Study) -> None:
         old["metrics"] = sorted(case_arrays(group).keys() - BOOKKEEPING)
         new["metrics"] = sorted(metrics_of(study.workload))
     refuse(differences(old, new))
+    check_hypercubes(space_of(stored["space"]), study.space)
+
+
+def check_hypercubes(old: Any, new: Any) -> None:
+    """Raise InputError if a Latin hypercube of the store has another number of points now."""
+    there = [leaf for leaf in leaves(old) if isinstance(leaf, LatinHypercube)]
+    for cube in leaves(new):
+        if not isinstance(cube, LatinHypercube) or cube in there:
+            continue
+        for known in there:
+            if cube == known.replace("n", cube.n):
+                raise InputError(
+                    f"a Latin hypercube cannot grow: n is {known.n} there, {cube.n} here; "
+                    "add one with another seed to it (space + LatinHypercube(...)), or use Sobol, which grows"
+                )
 
 
 def refuse(found: Mapping[str, tuple[Any, Any]]) -> None:
@@ -70,7 +117,7 @@ def stored_study(group: zarr.Group, study: Study) -> Study:
     return Study(name=stored["name"], workload=workload, hardware=Hardware(**stored["hardware"]), seed=stored["seed"])
 
 
-def joint_axes(old: Mapping[str, str], new: Sequence[Axis]) -> dict[str, str]:
+def joint_axes(old: Mapping[str, str], new: Sequence[Varied]) -> dict[str, str]:
     """The store's axes, then those that the study adds: path -> name. Raises InputError if a name means two things."""
     paths = {name: path for path, name in old.items()}
     for axis in new:

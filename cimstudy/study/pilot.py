@@ -1,6 +1,6 @@
 """The pilot: a few cases on workers, before the store exists, for the time of a case and the shapes of metrics."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from distributed import Client, KilledWorker
@@ -8,9 +8,9 @@ from distributed import Client, KilledWorker
 from cimstudy.errors import InputError
 from cimstudy.study.cluster import result_of
 from cimstudy.study.evaluate import Outcome, one_line
-from cimstudy.study.space import Point
 from cimstudy.study.stop import ClusterLostError
 from cimstudy.study.study import Study
+from cimstudy.study.table import Table
 from cimstudy.study.task import Payload, reference_of, try_cases
 
 Place = tuple[int, int]  # the point's number in the space, trial
@@ -47,9 +47,8 @@ def pair(point: int, points: int, trials: int) -> list[Place]:
     return list(dict.fromkeys([(point, 0), ((point + 1) % points, 0)]))
 
 
-def fly(client: Client, payload: Payload, study: Study, workers: int) -> Pilot:
+def fly(client: Client, payload: Payload, study: Study, points: Table, workers: int) -> Pilot:
     """Try cases until one succeeds. Raises InputError if the workload says that its input is bad."""
-    points = list(study.space.points())
     outcomes: dict[Place, Outcome] = {}
     seconds: list[float] = []
     for pairs in rounds(len(points), study.trials, workers):
@@ -62,11 +61,13 @@ def fly(client: Client, payload: Payload, study: Study, workers: int) -> Pilot:
 
 
 def try_pairs(
-    client: Client, payload: Payload, points: Sequence[Point], pairs: list[list[Place]]
+    client: Client, payload: Payload, points: Table, pairs: list[list[Place]]
 ) -> Iterator[tuple[list[Place], tuple[Outcome, ...]]]:
     """Outcomes of pairs of cases, tried side by side. A pair that kills its worker is left out."""
     futures = [
-        client.submit(try_cases, payload, tuple((points[at], trial) for at, trial in places), pure=False, retries=0)
+        client.submit(
+            try_cases, payload, tuple((points.point(at), trial) for at, trial in places), pure=False, retries=0
+        )
         for places in pairs
     ]
     for places, future in zip(pairs, futures, strict=True):

@@ -1,6 +1,6 @@
 """From a study and a store to what is left to do: the store is created or extended, and every point has its row."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from cimstudy.study.evaluate import Outcome
 from cimstudy.study.lock import locked
 from cimstudy.study.merge import matched_rows
 from cimstudy.study.plan import DONE, FAILED, PENDING, Block, Plan, unfinished
-from cimstudy.study.resolve import Resolved
-from cimstudy.study.space import Point
+from cimstudy.study.resolve import Resolution
 from cimstudy.study.store import Rows
 from cimstudy.study.study import Study
+from cimstudy.study.table import PointsByRow
 from cimstudy.study.task import Job
 
 
@@ -28,8 +28,8 @@ class Ready:
 
     store: str
     plan: Plan
-    points: Mapping[int, Point]  # the study's points, by row of the store
-    rows: Sequence[int]  # of each of the study's points, in its order
+    points: PointsByRow  # the study's points, by row of the store
+    rows: NDArray[np.intp]  # of each of the study's points, in its order
     trials: int  # that the study asks for; the store may hold more
     status: NDArray[np.int8]  # (points, trials) of the store
 
@@ -37,7 +37,7 @@ class Ready:
     def asked(self) -> NDArray[np.bool_]:
         """Which of the store's cases are this study's. (points, trials)."""
         asked = np.zeros(self.status.shape, np.bool_)
-        asked[list(self.rows), : self.trials] = True
+        asked[self.rows, : self.trials] = True
         return asked
 
     def count(self, state: int) -> int:
@@ -49,26 +49,24 @@ class Ready:
         return self.asked & unfinished(self.status, retry_failed=retry_failed)
 
 
-def look(study: Study, store: str, resolved: Sequence[Resolved]) -> Ready | None:
+def look(study: Study, store: str, resolved: Resolution) -> Ready | None:
     """What a store would hold of the study once it is extended; None if there is no store. Writes nothing."""
     if not stores.exists(store):
         return None
     group = stores.open_group(store)
     rows, places = matched_rows(group, study, resolved)
     status = stores.read_status(group)
-    more = (len(rows.resolved) - status.shape[0], max(0, study.trials - status.shape[1]))
-    return ready(study, store, np.pad(status, [(0, more[0]), (0, more[1])]), stores.block_of(group), places)
+    more = (len(rows) - status.shape[0], max(0, study.trials - status.shape[1]))
+    return ready(study, store, np.pad(status, [(0, more[0]), (0, more[1])]), stores.block_of(group), (places, resolved))
 
 
-def blank(study: Study, store: str, plan: Plan) -> Ready:
+def blank(study: Study, store: str, plan: Plan, resolved: Resolution) -> Ready:
     """What a store would hold that is yet to be created."""
     status = np.full((plan.points, plan.trials), PENDING, np.int8)
-    return ready(study, store, status, plan.block, np.arange(plan.points))
+    return ready(study, store, status, plan.block, (np.arange(plan.points), resolved))
 
 
-def enter(
-    study: Study, store: str, resolved: Sequence[Resolved], make: Callable[[], zarr.Group] | None = None
-) -> Ready | None:
+def enter(study: Study, store: str, resolved: Resolution, make: Callable[[], zarr.Group] | None = None) -> Ready | None:
     """The store with room for the whole study: extended if it exists, else made by `make` (None: left alone).
 
     Raises InputError if it holds another study.
@@ -78,20 +76,20 @@ def enter(
             if make is None:
                 return None
             make()
-            return present(study, store, np.arange(len(resolved)))
+            return present(study, store, np.arange(len(resolved)), resolved)
         settled = stores.is_settled(store)
         group = stores.open_group(store, write=True, consolidated=False)
         rows, places = matched_rows(group, study, resolved)
         foreign = not stores.same_place(group)
         if not settled or outgrown(group, study, rows) or (foreign and lacks(group, study, places)):
             stores.extend(group, study, rows)
-        return present(study, store, places)
+        return present(study, store, places, resolved)
 
 
 def outgrown(group: zarr.Group, study: Study, rows: Rows) -> bool:
     """Whether the store has no room for this study, or holds another definition."""
     points, trials = stores.status_array(group).shape
-    return len(rows.resolved) > points or study.trials > trials or study.hash() != group.attrs["study_hash"]
+    return len(rows) > points or study.trials > trials or study.hash() != group.attrs["study_hash"]
 
 
 def lacks(group: zarr.Group, study: Study, places: NDArray[np.intp]) -> bool:
@@ -99,21 +97,25 @@ def lacks(group: zarr.Group, study: Study, places: NDArray[np.intp]) -> bool:
     return bool((stores.read_status(group)[places, : study.trials] != DONE).any())
 
 
-def present(study: Study, store: str, places: NDArray[np.intp]) -> Ready:
+def present(study: Study, store: str, places: NDArray[np.intp], resolved: Resolution) -> Ready:
     """What the store holds now."""
     group = stores.open_group(store)
-    return ready(study, store, stores.read_status(group), stores.block_of(group), places)
+    return ready(study, store, stores.read_status(group), stores.block_of(group), (places, resolved))
 
 
 def ready(
-    study: Study, store: str, status: NDArray[np.int8], block: tuple[int, int], places: NDArray[np.intp]
+    study: Study,
+    store: str,
+    status: NDArray[np.int8],
+    block: tuple[int, int],
+    placed: tuple[NDArray[np.intp], Resolution],
 ) -> Ready:
-    """A study's place in a store of these statuses."""
-    rows = places.tolist()
+    """A study's place in a store of these statuses. placed: the row of each point, and the points."""
+    rows, resolved = placed
     return Ready(
         store=store,
         plan=Plan(points=status.shape[0], trials=status.shape[1], block=block),
-        points=dict(zip(rows, study.space.points(), strict=True)),
+        points=PointsByRow(rows, resolved.table),
         rows=rows,
         trials=study.trials,
         status=status,
@@ -129,7 +131,7 @@ def jobs(prepared: Ready, known: Mapping[Case, Outcome], *, run: str, order: int
             store=prepared.store,
             run=run,
             block=block,
-            points={row: prepared.points[row] for row in range(*block.rows) if row in prepared.points},
+            points=prepared.points.between(*block.rows),
             trials=prepared.trials,
             retry_failed=retry_failed,
             known={case: outcome for case, outcome in known.items() if holds(block, case)},

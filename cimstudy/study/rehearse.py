@@ -14,6 +14,7 @@ from cimstudy.study.plan import DONE, FAILED, DryRun, Plan, block_shape
 from cimstudy.study.prepare import Ready, blank, look
 from cimstudy.study.runner import variables_of
 from cimstudy.study.study import Study
+from cimstudy.study.table import Table
 from cimstudy.study.task import pack
 
 
@@ -23,20 +24,20 @@ def dry_run(study: Study, store: str | Path, workers: int | None) -> DryRun:
     resolved = study.resolve_all()
     prepared = look(study, place, resolved)
     if prepared is not None:
-        timed = stores.mean_duration(place) or one_case(study).seconds_per_case
+        timed = stores.mean_duration(place) or one_case(study, resolved.table).seconds_per_case
         return expected(prepared, timed, workers, stores.metric_sizes(place))
-    pilot = one_case(study)
+    pilot = one_case(study, resolved.table)
     timed = pilot.seconds_per_case
     shape = block_shape(len(resolved), study.trials, seconds_per_case=timed, workers=workers)
-    prepared = blank(study, place, Plan(points=len(resolved), trials=study.trials, block=shape))
+    prepared = blank(study, place, Plan(points=len(resolved), trials=study.trials, block=shape), resolved)
     return expected(prepared, timed, workers, [math.prod(column.shape) for column in variables_of(study, pilot)])
 
 
-def one_case(study: Study) -> Pilot:
+def one_case(study: Study, points: Table) -> Pilot:
     """Time a warm case in one worker process."""
     payload = pack(study)
     with connect(None, 1) as client:
-        return fly(client, payload, study, 1)
+        return fly(client, payload, study, points, 1)
 
 
 def expected(prepared: Ready, timed: float, workers: int, sizes: Sequence[int]) -> DryRun:
@@ -44,7 +45,7 @@ def expected(prepared: Ready, timed: float, workers: int, sizes: Sequence[int]) 
     wanted = prepared.wanted(retry_failed=False)
     todo = int(np.count_nonzero(wanted))
     arrays = len(sizes) + 2  # duration and status; `error` has files only where cases fail
-    axes = len(next(iter(prepared.points.values())))
+    axes = len(prepared.points.table.columns)
     return DryRun(
         points=len(prepared.rows),
         trials=prepared.trials,

@@ -1,32 +1,48 @@
 """What a point is: the hardware and the workload there, and a name for both."""
 
+import functools
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import PydanticSerializationError
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
-from cimstudy.study.codec import canonical, describe, digest
+from cimstudy.study.codec import bare, canonical, describe, type_name
 from cimstudy.study.setting import settle
-from cimstudy.study.space import Point
+from cimstudy.study.table import ABSENT, Column, Point, Table, first_equal, grouped, hashable
 
 MOST = 10_000  # parts that are kept; spaces of random points share none
+SHOWN = 8  # messages of bad points that one error line lists
+ROOTS = ("workload", *Hardware.model_fields)
+Identities = NDArray[np.uint64]  # (points, 2)
+LANES = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)  # odd, without pattern: order of parts counts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What a point is. `identity` is the same for equal points, and for no others."""
+    """What a point is."""
 
     hardware: Hardware
     workload: Any
-    identity: str
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """32 hexadecimal digits, the same for equal points, and for no others."""
+        return combined([digests([part]) for part in self.parts().values()]).tobytes().hex()
+
+    def parts(self) -> dict[str, Any]:
+        """The workload and the parts of the hardware."""
+        return {"workload": self.workload} | {root: getattr(self.hardware, root) for root in Hardware.model_fields}
 
     def at(self, path: str) -> Any:
         """The value at an axis's path."""
-        root, _, rest = path.partition(".")
-        return self.workload.at(rest) if root == "workload" else self.hardware.at(path)
+        return inside(self.parts()[root_of(path)], path)
 
 
 class Resolver:
@@ -34,49 +50,221 @@ class Resolver:
 
     def __init__(self, hardware: Hardware, workload: Any) -> None:
         self._hardware, self._workload = hardware, workload
-        self._made: dict[Any, tuple[Any, str]] = {}  # by root and changes: the part, its digest
+        self._made: dict[Any, Any] = {}  # by root and changes
 
     def __call__(self, point: Point) -> Resolved:
         """What this point is. Raises InputError, naming what is allowed, if there is no such hardware or workload."""
         changes: dict[str, dict[str, Any]] = defaultdict(dict)
         for path, value in point.items():
-            changes[path.partition(".")[0]][path] = value
-        workload, name = self._once("workload", changes.pop("workload", {}), self._settled_workload)
-        parts, names = {}, [name]
-        for root in Hardware.model_fields:
-            parts[root], name = self._once(root, changes.pop(root, {}), self._settled_part)
-            names.append(name)
-        if changes:
-            settle(self._hardware, next(iter(changes.values())))  # an unknown root: raises
-        identity = hashlib.sha256(" ".join(names).encode()).hexdigest()[:32]
-        return Resolved(hardware=Hardware(**parts), workload=workload, identity=identity)
+            changes[root_of(path)][path] = value
+        for root in changes.keys() - set(ROOTS):
+            settle(self._hardware, changes[root])  # an unknown root: raises
+        parts = {root: self.part(root, changes.get(root, {})) for root in ROOTS}
+        workload = parts.pop("workload")
+        return Resolved(hardware=Hardware(**parts), workload=workload)
 
-    def _once(
-        self, root: str, changes: Mapping[str, Any], make: Callable[[str, Mapping[str, Any]], Any]
-    ) -> tuple[Any, str]:
+    def part(self, root: str, changes: Mapping[str, Any]) -> Any:
+        """The workload or a part of the hardware, with these changes. Raises InputError as above."""
         key = (root, *((path, hashable(value)) for path, value in sorted(changes.items())))
         if key not in self._made:
             if len(self._made) > MOST:
                 self._made.clear()
-            made = make(root, changes)
-            self._made[key] = made, digest(describe(made))
+            self._made[key] = self._make(root, changes)
         return self._made[key]
 
-    def _settled_part(self, root: str, changes: Mapping[str, Any]) -> Any:
-        return getattr(settle(self._hardware, changes), root)
-
-    def _settled_workload(self, _root: str, changes: Mapping[str, Any]) -> Any:
-        inner = {path.partition(".")[2]: value for path, value in changes.items()}
+    def _make(self, root: str, changes: Mapping[str, Any]) -> Any:
+        whole = self._workload if root == "workload" else getattr(self._hardware, root)
+        if root in changes:
+            whole = getattr(self._hardware.replace(root, changes[root]), root)
+        inner = {path.partition(".")[2]: value for path, value in changes.items() if path != root}
         if not inner:
-            return self._workload
+            return whole
         try:
-            return settle(self._workload, inner)
+            return settle(whole, inner)
         except InputError as error:
-            raise InputError(f"workload.{error}") from None
+            raise InputError(f"{root}.{error}") from None
 
 
-def hashable(value: Any) -> Any:
-    """Something that stands for a value in a key. Kinds count: 1 and True are two values."""
-    if isinstance(value, Part | str | int | float | None):
-        return type(value), value
-    return canonical(value) if isinstance(value, dict) else repr(value)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resolution(Sequence[Resolved]):
+    """What every point of a table is. A point's hardware is made when it is asked for."""
+
+    table: Table
+    identities: Identities
+    resolver: Resolver
+    found: Mapping[str, Column] = field(default_factory=dict)  # settings that are known already, by path
+
+    def __len__(self) -> int:
+        return self.table.size
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        return self.resolver(self.table.point(place % len(self)))
+
+    def take(self, rows: NDArray[np.intp]) -> "Resolution":
+        """What these points are."""
+        return Resolution(
+            table=self.table.take(rows),
+            identities=self.identities[rows],
+            resolver=self.resolver,
+            found={path: column.take(rows) for path, column in self.found.items()},
+        )
+
+    def settings(self, paths: Iterable[str]) -> Table:
+        """What `paths` are at all points, as JSON values: from these settings, the same base gives the same points.
+
+        A part that has axes inside is what it was before these changed it: a preset keeps its name and its values.
+        """
+        paths = list(paths)
+        return Table(size=len(self), columns={path: self._setting(path, paths) for path in paths})
+
+    def _setting(self, path: str, paths: Sequence[str]) -> Column:
+        if path in self.found:
+            return self.found[path]
+        root = root_of(path)
+        mine = {name: column for name, column in self.table.columns.items() if root_of(name) == root}
+        if is_outer(path, [*paths, *mine]):
+            mine = {name: column for name, column in mine.items() if not is_outer(path, [name])}
+        rows, codes = grouped([column.codes for column in mine.values()], len(self))
+        return column_of([inside(self.resolver.part(root, at(mine, row)), path) for row in rows.tolist()], codes)
+
+
+def resolve_table(resolver: Resolver, table: Table, check: Callable[[Resolved], object] | None = None) -> Resolution:
+    """What every point is; `check` may refuse some. Each distinct part is made and validated once.
+
+    Raises one InputError with the distinct messages of all bad points.
+    """
+    complaints = Complaints(table.size)
+    parts: list[Identities] = []
+    found: dict[str, Column] = {}
+    for root in ROOTS:
+        mine = {path: column for path, column in table.columns.items() if root_of(path) == root}
+        rows, codes = grouped([column.codes for column in mine.values()], table.size)
+        names, values, messages = made(resolver, root, mine, rows)
+        parts.append(names[codes])
+        found |= {path: column_of(listed, codes) for path, listed in values.items() if not messages}
+        complaints.add(messages, codes)
+    if check is not None or Hardware.__pydantic_decorators__.model_validators:  # some parts may not go together
+        complaints.ask(check, resolver, table)
+    complaints.settle()
+    return Resolution(table=table, identities=combined(parts), resolver=resolver, found=found)
+
+
+def made(
+    resolver: Resolver, root: str, columns: Mapping[str, Column], rows: NDArray[np.intp]
+) -> tuple[Identities, dict[str, list[Any]], dict[int, str]]:
+    """Digests of the parts at these rows, the settings that they show, and what is wrong with those that cannot be."""
+    names = np.zeros((len(rows), 2), np.uint64)
+    values: dict[str, list[Any]] = {path: [] for path in columns if not is_outer(path, columns)}
+    messages: dict[int, str] = {}
+    for number, row in enumerate(rows.tolist()):
+        try:
+            part = resolver.part(root, at(columns, row))
+            names[number] = digests([part])[0]
+        except InputError as error:
+            messages[number] = str(error)
+            continue
+        for path, listed in values.items():
+            listed.append(inside(part, path))
+    return names, values, messages
+
+
+class Complaints:
+    """What is wrong with a table's points."""
+
+    def __init__(self, points: int) -> None:
+        self._bad = np.zeros(points, np.bool_)
+        self._messages: Counter[str] = Counter()
+
+    def add(self, messages: Mapping[int, str], codes: NDArray[np.intp]) -> None:
+        """Messages by code, and the codes of all points."""
+        if not messages:
+            return
+        counts = np.bincount(codes)
+        for code, text in messages.items():
+            self._messages[text] += int(counts[code])
+        self._bad |= np.isin(codes, list(messages))
+
+    def ask(self, check: Callable[[Resolved], object] | None, resolver: Resolver, table: Table) -> None:
+        """Make every point whose parts are sound, and check it."""
+        for row in np.flatnonzero(~self._bad).tolist():
+            try:
+                resolved = resolver(table.point(row))
+                if check is not None:
+                    check(resolved)
+            except InputError as error:
+                self._messages[str(error)] += 1
+                self._bad[row] = True
+
+    def settle(self) -> None:
+        """Raise InputError if there are any."""
+        if not self._messages:
+            return
+        texts = [f"{text} ({counted(count)})" for text, count in list(self._messages.items())[:SHOWN]]
+        more = f"; and {len(self._messages) - SHOWN} more" if len(self._messages) > SHOWN else ""
+        bad = int(np.count_nonzero(self._bad))
+        raise InputError(f"{bad} of {counted(len(self._bad))} cannot be: {'; '.join(texts)}{more}")
+
+
+def counted(points: int) -> str:
+    """A number of points, for people."""
+    return f"{points} point{'' if points == 1 else 's'}"
+
+
+def root_of(path: str) -> str:
+    """The part that a path starts in."""
+    return path.partition(".")[0]
+
+
+def is_outer(path: str, others: Iterable[str]) -> bool:
+    """Whether any of the others lies within `path`."""
+    return any(other.startswith(f"{path}.") for other in others)
+
+
+def inside(part: Any, path: str) -> Any:
+    """The value at a path that starts with the part's own name."""
+    inner = path.partition(".")[2]
+    return part.at(inner) if inner else part
+
+
+def at(columns: Mapping[str, Column], row: int) -> dict[str, Any]:
+    """What these columns change at a row."""
+    return {path: column.at(row) for path, column in columns.items() if column.codes[row] != ABSENT}
+
+
+def column_of(values: Sequence[Any], codes: NDArray[np.intp]) -> Column:
+    """The column of these values, in JSON form, chosen by `codes`."""
+    every = Column.of(map(bare, values))
+    return Column(values=every.values, codes=every.codes[codes])
+
+
+def digests(parts: Sequence[Any]) -> Identities:
+    """A name for each part. (parts, 2)."""
+    names = [hashlib.sha256(spelled(part).encode()).digest()[:16] for part in parts]
+    return np.frombuffer(b"".join(names), "<u8").reshape(-1, 2).astype(np.uint64)
+
+
+def spelled(part: Any) -> str:
+    """One text for equal parts. Raises InputError for what cannot be written as JSON."""
+    if not isinstance(part, Part):
+        return canonical(describe(part))
+    try:
+        return f"{type_name(type(part))} {part.model_dump_json()}"
+    except PydanticSerializationError:
+        return canonical(describe(part))  # says what is wrong
+
+
+def combined(parts: Sequence[Identities]) -> Identities:
+    """A name for each row of parts. parts: each (points, 2)."""
+    total = np.zeros_like(parts[0])
+    for names in parts:
+        total = total * LANES + names  # modulo 2**64
+    return total
+
+
+def first_same(identities: Identities) -> NDArray[np.intp]:
+    """For each point, the first that is the same. (points,)."""
+    return first_equal(list(identities.T), len(identities))

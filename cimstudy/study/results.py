@@ -20,8 +20,9 @@ from cimstudy.study.plan import DONE, FAILED, PENDING
 def open_results(store: str | Path) -> xr.Dataset:
     """The results of a study, read when they are used.
 
-    If the store's points are a full grid: one dimension for each axis, in the study's order, then `trial`. Otherwise
-    along `point`, with a coordinate for each axis. Raises InputError if there is no such store.
+    If the study's space is a `Grid` and the store's points are a full one: one dimension for each axis, in the study's
+    order, then `trial`. Otherwise along `point`, with a coordinate for each axis.
+    Raises InputError if there is no such store.
     """
     place = stores.location(store)
     stores.open_group(place)
@@ -33,7 +34,10 @@ def open_results(store: str | Path) -> xr.Dataset:
 
 def gridded(data: xr.Dataset) -> xr.Dataset:
     """The dataset with the axes as dimensions if its points are a full grid of them; else as it is."""
-    order_of = ordered_axes(data)
+    space = json.loads(data.attrs["study"])["space"]
+    if space["kind"] != "grid":
+        return data
+    order_of = ordered_axes(data, space["axes"])
     columns = [data[name].to_numpy() for name in order_of]
     levels = {name: levels_of(column, order_of[name]) for name, column in zip(order_of, columns, strict=True)}
     order = grid_order(columns, list(levels.values()), data.sizes["point"])
@@ -45,10 +49,10 @@ def gridded(data: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(variables, attrs=data.attrs).set_coords("trial")
 
 
-def ordered_axes(data: xr.Dataset) -> dict[str, list[Any]]:
+def ordered_axes(data: xr.Dataset, axes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The axes' names and the labels that the study gives their values: in its order, earlier studies' axes last."""
     names = {data[name].attrs["path"]: name for name in data.attrs["axes"]}
-    now = {axis["path"]: axis["values"] for axis in json.loads(data.attrs["study"])["space"]["axes"]}
+    now = {axis["path"]: axis["values"] for axis in axes}
     found = {names[path]: [label(value) for value in values] for path, values in now.items()}
     return found | {name: [] for name in names.values() if name not in found}
 
@@ -69,8 +73,8 @@ def grid_order(columns: Sequence[NDArray[Any]], levels: Sequence[NDArray[Any]], 
         return None
     place = np.zeros(points, np.intp)
     for column, values in zip(columns, levels, strict=True):
-        codes = {value: code for code, value in enumerate(values.tolist())}
-        place = place * len(values) + np.array([codes[value] for value in column.tolist()], np.intp)
+        ranks = np.argsort(values, kind="stable")
+        place = place * len(values) + ranks[np.searchsorted(values, column, sorter=ranks)]
     order = np.argsort(place)
     return order if np.array_equal(place[order], np.arange(points)) else None
 

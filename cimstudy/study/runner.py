@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,14 @@ from cimstudy.study import store as stores
 from cimstudy.study.cluster import connect, result_of, slots
 from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
+from cimstudy.study.merge import rows_of
 from cimstudy.study.pilot import Pilot, fly
 from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
 from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter, jobs
 from cimstudy.study.progress import Report, State, moved, reporting
-from cimstudy.study.resolve import Resolved
+from cimstudy.study.resolve import Resolution
 from cimstudy.study.results import open_results
 from cimstudy.study.stop import Interrupted
-from cimstudy.study.store import Rows
 from cimstudy.study.study import Study
 from cimstudy.study.task import Job, Payload, Receipt, pack, run_block
 from cimstudy.study.workload import metrics_of
@@ -40,7 +40,7 @@ class Run:
     """A study that is being run: where to and on what."""
 
     study: Study
-    resolved: Sequence[Resolved]  # of each point
+    resolved: Resolution  # of each point
     store: str
     cluster: Any
     workers: int | None
@@ -73,7 +73,7 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
         pilot = Pilot(seconds_per_case=0.0)
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
-            pilot = fly(client, payload, run.study, slots(client))
+            pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
             prepared = begin(run, pilot, slots(client))
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
         known = {(prepared.rows[at], trial): outcome for (at, trial), outcome in pilot.outcomes.items()}
@@ -91,7 +91,7 @@ def begin(run: Run, pilot: Pilot, workers: int) -> Ready:
     study, points = run.study, len(run.resolved)
     variables = variables_of(study, pilot)
     shape = run.block or block_shape(points, study.trials, seconds_per_case=pilot.seconds_per_case, workers=workers)
-    rows = Rows(axes=study.space.names(), resolved=run.resolved)
+    rows = rows_of(study, run.resolved)
     prepared = enter(study, run.store, run.resolved, lambda: stores.create(run.store, study, rows, variables, shape))
     assert prepared is not None  # noqa: S101 - made if it was not there
     return prepared

@@ -4,11 +4,12 @@ Readers see consolidated metadata, rewritten as the last step of every change, s
 and nothing between. Writers of blocks open arrays without it.
 """
 
+import itertools
 import json
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import zarr
 from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
-from cimstudy.study.codec import bare, canonical
-from cimstudy.study.layout import BOOKKEEPING, COORDINATE_CHUNK, Column, check_labels, coordinate
+from cimstudy.study.codec import canonical
+from cimstudy.study.layout import BOOKKEEPING, Column, check_labels, coordinate, coordinate_chunk
 from cimstudy.study.provenance import machine, version, versions
-from cimstudy.study.resolve import Resolved
 from cimstudy.study.study import Study
+from cimstudy.study.table import Column as Along
+from cimstudy.study.table import Table, picked, table_of
 from cimstudy.study.workload import coordinates_of
 
 Arrays = Mapping[str, "zarr.Array[Any]"]
@@ -31,14 +33,22 @@ CASE = ("point", "trial")
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The points of a store: what each row is, and the axes whose coordinates tell them apart."""
+    """The points of a store: the axes that tell them apart, and what these are at each."""
 
     axes: Mapping[str, str]  # path -> name of the dimension
-    resolved: Sequence[Resolved]
+    settings: Table  # JSON values of all axes
+    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # path -> attributes of its coordinate
 
-    def settings(self) -> list[dict[str, Any]]:
-        """The JSON values of all axes, of each row."""
-        return [{path: bare(row.at(path)) for path in self.axes} for row in self.resolved]
+    def __len__(self) -> int:
+        return len(self.settings)
+
+    def texts(self, rows: slice) -> list[str]:
+        """The settings of these rows, as JSON."""
+        columns = [
+            [f"{json.dumps(path)}: {text}" for text in jsons(column.take(rows))]
+            for path, column in self.settings.columns.items()
+        ]
+        return [f"{{{', '.join(pairs)}}}" for pairs in zip(*columns, strict=True)] if columns else ["{}"] * span(rows)
 
 
 def location(store: str | Path) -> str:
@@ -130,7 +140,7 @@ def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], bloc
     group = zarr.create_group(
         store, overwrite=True, zarr_format=3, attributes={"cimstudy_version": version("cimstudy")}
     )
-    shape = (len(rows.resolved), study.trials)
+    shape = (len(rows), study.trials)
     for column in (*columns, *BOOKKEEPING.values()):
         make_array(group, column, shape, block)
     write_coordinates(group, rows, study.trials)
@@ -157,7 +167,7 @@ def make_array(group: zarr.Group, column: Column, shape: tuple[int, int], block:
 def extend(group: zarr.Group, study: Study, rows: Rows) -> None:
     """Make room for more points and trials, and take over the study. Only with the store's lock held; never shrinks."""
     old_points, old_trials = status_array(group).shape
-    points, trials = max(old_points, len(rows.resolved)), max(old_trials, study.trials)
+    points, trials = max(old_points, len(rows)), max(old_trials, study.trials)
     for array in case_arrays(group).values():
         if array.shape[:2] != (points, trials):
             array.resize((points, trials, *array.shape[2:]))
@@ -166,14 +176,17 @@ def extend(group: zarr.Group, study: Study, rows: Rows) -> None:
 
 
 def write_coordinates(group: zarr.Group, rows: Rows, trials: int) -> None:
-    """The coordinates of all points and trials."""
+    """The coordinates of all points and trials. Settings come last: whoever reads them finds the others."""
     for path, name in rows.axes.items():
-        values = [row.at(path) for row in rows.resolved]
-        labels = coordinate(values)
-        check_labels(path, values, labels)
-        write_coordinate(group, name, "point", labels, {"path": path})
-    settings = np.array([canonical(setting) for setting in rows.settings()], dtype=object)
-    write_coordinate(group, "setting", "point", settings, {"long_name": "values of all axes, as JSON"})
+        column = rows.settings.columns[path]
+        labels = coordinate(column.values)
+        check_labels(path, column.values, labels)
+        attributes = {"path": path} | dict(rows.meanings.get(path, {}))
+        write_coordinate(group, name, "point", labels[column.codes], attributes)
+    attributes = {"long_name": "values of all axes, as JSON"}
+    settings = make_coordinate(group, "setting", "point", (len(rows), np.dtype(object)), attributes)
+    for part in parts_of(settings):
+        settings[part] = np.array(rows.texts(part), dtype=object)
     write_coordinate(group, "trial", "trial", np.arange(trials), {"long_name": "chip"})
 
 
@@ -189,23 +202,48 @@ def write_labels(group: zarr.Group, dim: str, size: int, known: Mapping[str, Seq
 def write_coordinate(
     group: zarr.Group, name: str, dim: str, values: NDArray[Any], attributes: Mapping[str, Any]
 ) -> None:
-    """A coordinate, new or grown; made anew if its values are now of another kind."""
-    dtype: Any = "string" if values.dtype == object else values.dtype
-    kind = "T" if values.dtype == object else values.dtype.kind  # T: text of any length
+    """A coordinate, new or grown."""
+    make_coordinate(group, name, dim, (len(values), values.dtype), attributes)[:] = values
+
+
+def make_coordinate(
+    group: zarr.Group, name: str, dim: str, kind: tuple[int, np.dtype[Any]], attributes: Mapping[str, Any]
+) -> "zarr.Array[Any]":
+    """The array of a coordinate, new or grown; made anew if its values are now of another kind. kind: length, type."""
+    length, dtype = kind
+    text = dtype.kind == "O"
     array = group.get(name)
-    if isinstance(array, zarr.Array) and array.dtype.kind == kind:
-        array.resize(values.shape)
-    else:
-        array = group.create_array(
-            name,
-            shape=values.shape,
-            chunks=(COORDINATE_CHUNK,),
-            dtype=dtype,
-            dimension_names=(dim,),
-            attributes=dict(attributes),
-            overwrite=True,
-        )
-    array[:] = values
+    if isinstance(array, zarr.Array) and array.dtype.kind == ("T" if text else dtype.kind):  # T: text of any length
+        array.resize((length,))
+        return array
+    return group.create_array(
+        name,
+        shape=(length,),
+        chunks=(coordinate_chunk(length),),
+        dtype="string" if text else dtype,
+        dimension_names=(dim,),
+        attributes=dict(attributes),
+        overwrite=True,
+    )
+
+
+def parts_of(array: "zarr.Array[Any]") -> Iterator[slice]:
+    """The chunks of an array along its only dimension."""
+    (length,), (chunk,) = array.shape, array.chunks
+    for start in range(0, length, chunk):
+        yield slice(start, min(start + chunk, length))
+
+
+def span(rows: slice) -> int:
+    """How many rows."""
+    return int(rows.stop - rows.start)
+
+
+def jsons(column: Along) -> Sequence[str]:
+    """The JSON text of each row's value."""
+    if isinstance(column.values, np.ndarray) and column.values.dtype != bool:
+        return list(map(repr, column.values[column.codes].tolist()))  # numbers: repr is their JSON
+    return [*picked([canonical(value) for value in column.values_list()], column.codes)]
 
 
 def finish(group: zarr.Group, study: Study, rows: Rows) -> None:
@@ -256,11 +294,12 @@ def stored_axes(group: zarr.Group) -> dict[str, str]:
     return {str(group[name].attrs["path"]): str(name) for name in names}
 
 
-def stored_settings(group: zarr.Group) -> Iterator[dict[str, Any]]:
-    """The setting of each row, up to the last one that was written in full."""
-    for text in np.asarray(group["setting"][:]).tolist():  # type: ignore[index]
-        if text:
-            yield json.loads(text)
+def stored_settings(group: zarr.Group) -> Table:
+    """The settings of all rows, up to the last one that was written in full."""
+    array = group["setting"]
+    assert isinstance(array, zarr.Array)  # noqa: S101 - for the type checker
+    texts = itertools.chain.from_iterable(np.asarray(array[part]).tolist() for part in parts_of(array))
+    return table_of(map(json.loads, itertools.takewhile(bool, texts)))
 
 
 def is_settled(store: str) -> bool:

@@ -1,26 +1,25 @@
 """Study: a workload, a hardware, what to vary, how many chips: a value that can be printed, hashed, stored and run."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
 from cimstudy.study.codec import decode, describe, digest
-from cimstudy.study.resolve import Resolved, Resolver
+from cimstudy.study.resolve import Resolution, Resolved, Resolver, first_same, resolve_table
 from cimstudy.study.shipping import code_of
-from cimstudy.study.space import Grid, Point, Space
+from cimstudy.study.space import Grid, Space
+from cimstudy.study.table import Point
 from cimstudy.study.workload import check_workload, checksums_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from cimstudy.study.plan import DryRun
-
-SHOWN = 8  # messages of bad points that one error line lists
 
 
 class Study(Part):
@@ -46,7 +45,7 @@ class Study(Part):
     @model_validator(mode="after")
     def _axes_lead_somewhere(self) -> Self:
         roots = [*Hardware.model_fields, "workload"]
-        for axis in self.space.axes:
+        for axis in self.space.varied():
             root, _, rest = axis.path.partition(".")
             if root not in roots or axis.path == "workload":
                 raise InputError(
@@ -66,19 +65,20 @@ class Study(Part):
         """The hardware at this point."""
         return self.resolve(point).hardware
 
-    def resolve_all(self) -> tuple[Resolved, ...]:
-        """What every point of the space is: the whole study is sound, or one InputError names all that is not."""
-        found = collect(Resolver(self.hardware, self.workload), self.space.points())
-        check = getattr(self.workload, "check", None)
-        if check is not None:
-            collect(lambda resolved: resolved.workload.check(resolved.hardware), found)
-        places: dict[str, int] = {}
-        for place, resolved in enumerate(found):
-            if places.setdefault(resolved.identity, place) != place:
-                raise InputError(
-                    f"points {places[resolved.identity]} and {place} of the space are the same; allowed: each once"
-                )
-        return tuple(found)
+    def resolve_all(self) -> Resolution:
+        """What the points of the space are: the whole study is sound, or one InputError names all that is not.
+
+        A point that the space has twice counts once. A grid must not have any: one of its axes changes nothing then.
+        """
+        check = (lambda resolved: resolved.workload.check(resolved.hardware)) if has_check(self.workload) else None
+        found = resolve_table(Resolver(self.hardware, self.workload), self.space.table(), check)
+        first = first_same(found.identities)
+        again = np.flatnonzero(first != np.arange(len(found)))
+        if not again.size:
+            return found
+        if isinstance(self.space, Grid):
+            raise InputError(f"points {first[again[0]]} and {again[0]} of the space are the same; allowed: each once")
+        return found.take(np.flatnonzero(first == np.arange(len(found))))
 
     def checksums(self) -> dict[str, str]:
         """Of the workload's model and data, and of its code if a study file holds that."""
@@ -151,16 +151,6 @@ def type_of(workload: Any) -> str:
     return str(describe(workload)["type"])
 
 
-def collect(function: Callable[[Any], Any], items: Any) -> list[Any]:
-    """`function` of every item. Raises one InputError with the distinct messages of all items that are bad."""
-    found: list[Any] = []
-    messages: dict[str, None] = {}
-    for item in items:
-        try:
-            found.append(function(item))
-        except InputError as error:
-            messages[str(error)] = None
-    if messages:
-        more = f"; and {len(messages) - SHOWN} more" if len(messages) > SHOWN else ""
-        raise InputError("; ".join(list(messages)[:SHOWN]) + more)
-    return found
+def has_check(workload: Any) -> bool:
+    """Whether a workload looks at hardware before work starts."""
+    return getattr(workload, "check", None) is not None

@@ -26,9 +26,9 @@ from cimstudy.study.blockio import block_lock, write_block
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.layout import columns
 from cimstudy.study.lock import locked
+from cimstudy.study.merge import rows_of
 from cimstudy.study.plan import DONE, FAILED, PENDING, Block, unfinished
 from cimstudy.study.prepare import enter, jobs
-from cimstudy.study.store import Rows
 from cimstudy.study.task import Receipt, pack, run_block
 from cimstudy.study.workload import metrics_of
 
@@ -36,7 +36,7 @@ from cimstudy.study.workload import metrics_of
 def prepared(study, store, block=(2, 2)):
     """The store, created or extended."""
     resolved = study.resolve_all()
-    rows = Rows(axes=study.space.names(), resolved=resolved)
+    rows = rows_of(study, resolved)
     sample = Outcome(values={"loss": np.array(0.0), "by_layer": np.zeros(3)})
     variables = columns(sample, metrics_of(study.workload), {})
     return enter(study, str(store), resolved, lambda: stores.create(str(store), study, rows, variables, block))

@@ -113,6 +113,8 @@ def test_all_bad_points_are_named_in_one_line_each_message_once():
     assert text.count("crossbar.adc.bits = 99: should be less than or equal to 16") == 1
     assert text.count("crossbar.adc.bits = 100: should be less than or equal to 16") == 1
     assert text.count("device.g_max = -1.0: should be greater than 0") == 1
+    assert text.startswith("7 of 9 points cannot be: ")
+    assert "should be greater than 0 (3 points)" in text
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,9 @@ def test_bad_points_are_refused_with_what_is_allowed(axes, message):
 
 def test_the_workloads_own_check_is_asked_at_every_point(logged_study):
     study = logged_study.replace("workload.refuses", 6)
-    with pytest.raises(InputError, match=r"^crossbar\.adc\.bits = 6: not with this workload$"):
+    with pytest.raises(
+        InputError, match=r"^2 of 6 points cannot be: crossbar\.adc\.bits = 6: not with this workload \(2 points\)$"
+    ):
         study.resolve_all()
 
 
