@@ -8,7 +8,19 @@ import pytest
 import cimstudy
 
 PACKAGE = Path(cimstudy.__file__).parent
-FLOORS = ["errors", "metric", "hardware", "analog", "transformer", "cost", "workloads", "study", "analysis", "cli"]
+FLOORS = [
+    "errors",
+    "memory",
+    "metric",
+    "hardware",
+    "analog",
+    "transformer",
+    "cost",
+    "workloads",
+    "study",
+    "analysis",
+    "cli",
+]
 ARITHMETIC = {"hardware", "analog", "transformer", "cost"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -3,6 +3,7 @@
 from cimstudy.analog.mapping import row_tiles
 from cimstudy.analog.matrix import (
     COLUMNS_TOGETHER,
+    Listed,
     MappedMatrix,
     ProgrammedMatrix,
     Ranges,
@@ -16,6 +17,7 @@ from cimstudy.analog.random import Key, normals
 __all__ = [
     "COLUMNS_TOGETHER",
     "Key",
+    "Listed",
     "MappedMatrix",
     "ProgrammedMatrix",
     "Ranges",

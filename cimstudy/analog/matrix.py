@@ -9,10 +9,10 @@ fused pass that converts, weighs and adds it. Without an output converter slices
 they collapse into one matrix and one product.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -117,7 +117,7 @@ def map_matrix(
     dtype : of the simulation, float32 or float64.  Raises InputError for bad weights or a missing calibration batch.
     """
     check_weights(w)
-    ranges = find_ranges([w], hardware, calibration=calibration, dtype=dtype)
+    ranges = find_ranges(Listed((w,)), hardware, calibration=calibration, dtype=dtype)
     return map_columns(w, hardware, ranges, dtype=dtype)
 
 
@@ -132,17 +132,51 @@ def map_columns(
     return MappedMatrix(hardware=hardware, targets=targets, ranges=ranges, dtype=dtype, first_column=first_column)
 
 
-def find_ranges(
-    parts: Iterable[Array], hardware: Hardware, *, calibration: Array | None = None, dtype: Any = np.float32
-) -> Ranges:
-    """The ranges of a matrix.
+class Parts(Protocol):
+    """A matrix as its columns in order, in parts that can be gone through several times.
 
-    parts : its columns in order, each (n_in, n), which are gone through several times.  All but the last hold a
-        multiple of COLUMNS_TOGETHER.  Other arguments and errors as `map_matrix`.
+    All parts but the last hold a multiple of COLUMNS_TOGETHER columns.
     """
-    largest = max(float(np.abs(part).max()) for part in parts) or 1.0  # a matrix of zeros keeps any scale
-    n_in = len(next(iter(parts)))
-    x = None if calibration is None else np.ascontiguousarray(calibration, dtype=dtype).reshape(-1, n_in)
+
+    @property
+    def n_in(self) -> int:
+        """Rows."""
+        ...
+
+    def largest(self) -> float:
+        """The greatest magnitude."""
+        ...
+
+    def __iter__(self) -> Iterator[Array]:
+        """The parts, each (n_in, n)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Parts that are in memory. parts : each (n_in, n)."""
+
+    parts: tuple[Array, ...]
+
+    @property
+    def n_in(self) -> int:
+        """Rows."""
+        return len(self.parts[0])
+
+    def largest(self) -> float:
+        """The greatest magnitude."""
+        return max(float(np.abs(part).max()) for part in self.parts)
+
+    def __iter__(self) -> Iterator[Array]:
+        return iter(self.parts)
+
+
+def find_ranges(
+    parts: Parts, hardware: Hardware, *, calibration: Array | None = None, dtype: Any = np.float32
+) -> Ranges:
+    """The ranges of a matrix. Arguments and errors as `map_matrix`."""
+    largest = parts.largest() or 1.0  # a matrix of zeros keeps any scale
+    x = None if calibration is None else np.ascontiguousarray(calibration, dtype=dtype).reshape(-1, parts.n_in)
     inputs = input_range(hardware.crossbar.dac, x)
     bare = Ranges(weights=largest, inputs=inputs, adc=np.zeros(0, dtype))
     return replace(bare, adc=adc_ranges(parts, hardware, bare, x, dtype))
@@ -212,14 +246,14 @@ def input_range(dac: Dac | None, calibration: Array | None) -> float:
     return dac.range
 
 
-def adc_ranges(parts: Iterable[Array], hardware: Hardware, bare: Ranges, x: Array | None, dtype: Any) -> Array:
+def adc_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array | None, dtype: Any) -> Array:
     """Full scale of the output converter for each slice, in cell units, (slices,); empty without one."""
     crossbar, device = hardware.crossbar, hardware.device
     slices = crossbar.weights.slices
     if crossbar.adc is None:
         return np.zeros(0, dtype)
     if crossbar.adc.range == "full":
-        tallest = max(tile.stop - tile.start for tile in row_tiles(len(next(iter(parts))), crossbar.rows))
+        tallest = max(tile.stop - tile.start for tile in row_tiles(parts.n_in, crossbar.rows))
         return np.full(slices, tallest * (1 - device.g_min / device.g_max), dtype)
     if crossbar.adc.range == "calibrated":
         return calibrated_ranges(parts, hardware, bare, needed(x, "adc"), dtype)
@@ -243,7 +277,7 @@ def percentile_of(values: Array, percentile: float) -> float:
     return float(np.percentile(np.abs(values), percentile)) or 1.0
 
 
-def calibrated_ranges(parts: Iterable[Array], hardware: Hardware, bare: Ranges, x: Array, dtype: Any) -> Array:
+def calibrated_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array, dtype: Any) -> Array:
     """Percentile of the current magnitudes of each slice over tiles, columns and pulses of error-free cells.
 
     Of a large matrix only some vectors of the batch are taken, evenly spread, so that MOST_CURRENTS are looked at.

@@ -4,6 +4,7 @@ from cimstudy.analysis.accessor import Accessor
 from cimstudy.analysis.plots import line, save
 from cimstudy.analysis.statistics import first_metric, metrics, summary, table
 from cimstudy.analysis.tables import TextTable, document, text_table
+from cimstudy.analysis.two_level import two_level
 
 __all__ = [
     "Accessor",
@@ -16,4 +17,5 @@ __all__ = [
     "summary",
     "table",
     "text_table",
+    "two_level",
 ]

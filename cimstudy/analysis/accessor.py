@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from cimstudy.analysis import plots, statistics
+from cimstudy.analysis.two_level import two_level
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,6 +51,10 @@ class Accessor:
     def table(self, metric: str, confidence: float = 0.95) -> pd.DataFrame:
         """`cimstudy.analysis.table` of this dataset."""
         return statistics.table(self.ds, metric, confidence)
+
+    def two_level(self, metric: str) -> xr.Dataset:
+        """`cimstudy.analysis.two_level` of this dataset."""
+        return two_level(self.ds, metric)
 
     @property
     def plot(self) -> Plots:

@@ -8,7 +8,9 @@ from functools import lru_cache
 from operator import itemgetter
 
 import cloudpickle
+from distributed import get_worker
 
+from cimstudy import memory
 from cimstudy.errors import InputError
 from cimstudy.study.blockio import Case, block_lock, block_status, handles, write_block
 from cimstudy.study.evaluate import Outcome, evaluate, one_line
@@ -67,6 +69,7 @@ def unpack(payload: Payload) -> tuple[Study, Resolver]:
 
     Raises InputError if it needs what is not installed here.
     """
+    memory.set_limit(own_memory())
     install(dict(payload.sources))
     try:
         study: Study = pickle.loads(payload.pickled)  # noqa: S301 - sent by our own client
@@ -74,6 +77,15 @@ def unpack(payload: Payload) -> tuple[Study, Resolver]:
         text = f"{type(error).__name__}: {one_line(error)}"
         raise InputError(f"workers cannot load the study ({text}); install what it needs there too") from error
     return study, Resolver(study.hardware, study.workload)
+
+
+def own_memory() -> int | None:
+    """Bytes that this worker may fill; None if it has no limit, or this is no worker."""
+    try:
+        found: int | None = get_worker().memory_manager.memory_limit
+    except ValueError:
+        return None
+    return found
 
 
 def run_block(payload: Payload, job: Job) -> Receipt:

@@ -35,9 +35,9 @@ class Block:
 def blocks_of(model: Model, hardware: Hardware, name: str) -> list[Block]:
     """The blocks of a matrix: one, unless the checkpoint has learned ranges and the converter would be calibrated."""
     learned, dac = model.input_ranges.get(name), hardware.crossbar.dac
-    if learned is None or dac is None or dac.range != "calibrated":
-        return [Block(name=name, rows=slice(None), hardware=hardware)]
     n_in = matrix_shapes(model.config)[name][0]
+    if learned is None or dac is None or dac.range != "calibrated":
+        return [Block(name=name, rows=slice(0, n_in), hardware=hardware)]
     edges = [round(tile * n_in / len(learned)) for tile in range(len(learned) + 1)]
     return [
         Block(name=name, rows=slice(*rows), hardware=hardware.replace("crossbar.dac.range", float(full)))

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cimstudy import memory
 from cimstudy.analog import MappedMatrix, Ranges, find_ranges, map_columns
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.blocks import Block, blocks_of
-from cimstudy.transformer.checkpoint import physical_memory
 from cimstudy.transformer.chunks import CHUNK, parts_of
 from cimstudy.transformer.config import matrix_shapes
 from cimstudy.transformer.corpus import load_text
@@ -147,7 +147,7 @@ def calibrated(model: Model, hardware: Hardware, tokens: Tokens) -> Found:
     If that would fill the memory, ranges are found while the run passes by, and no inputs are kept.
     """
     names = placed_matrices(model, hardware)
-    if model.config.groups < model.config.layers or physical_memory() / 8 > inputs_bytes(model, tokens):
+    if model.config.groups < model.config.layers or memory.limit() / 8 > inputs_bytes(model, tokens):
         inputs = seen(names, matrix_inputs(model, tokens))
         return {name: find(model, hardware, name, inputs[name]) for name in names}
     found: Found = {}

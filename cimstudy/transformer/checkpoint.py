@@ -7,7 +7,6 @@ guess. What the families of checkpoints call things stands in adapters.py.
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from cimstudy import memory
 from cimstudy.errors import InputError
 from cimstudy.transformer.adapters import Adapter, Fields, Source, lookup
 from cimstudy.transformer.config import TransformerConfig, check_field, digital_shapes, matrix_shapes
@@ -48,7 +48,7 @@ def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoin
     """What `folder` holds: config.json, and model.safetensors or its shards.  Bad folders raise one InputError line.
 
     in_memory : whether weights are converted at once, or each when it is asked for; None: at once if they fit into a
-        quarter of the machine's memory.
+        quarter of this process's memory.
     """
     raw = _read_json(folder, "config.json")
     adapter = _adapter(raw, folder)
@@ -58,7 +58,7 @@ def read_checkpoint(folder: Path, *, in_memory: bool | None = None) -> Checkpoin
     learned = {name: tensors.pop(name) for name in list(tensors) if _matches(name, LEARNED)}
     weights = _weights(tensors, config, adapter, folder)
     ranges = _learned(learned, config, adapter, folder)
-    small = size(config) <= physical_memory() / 4
+    small = size(config) <= memory.limit() / 4
     kept = dict(weights) if (small if in_memory is None else in_memory) else weights
     return Checkpoint(config=config, weights=kept, checksum=_checksum(files), input_ranges=ranges)
 
@@ -74,11 +74,6 @@ def size(config: TransformerConfig) -> int:
     """Bytes of all weights in float32."""
     shapes: list[tuple[int, ...]] = [*matrix_shapes(config).values(), *digital_shapes(config).values()]
     return 4 * sum(math.prod(shape) for shape in shapes)
-
-
-def physical_memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _read_json(folder: Path, name: str) -> Raw:
@@ -124,7 +119,7 @@ def _weight_files(folder: Path) -> list[Path]:
         found = ", ".join(sorted(path.name for path in folder.iterdir() if path.name != "config.json")) or "nothing"
         raise InputError(
             f"no model.safetensors in {str(folder)!r}, which holds {found}; allowed: model.safetensors, or its shards "
-            f"with {index} (pytorch_model.bin can be converted with safetensors' own tool)"
+            f"with {index}; the transformers library turns a pytorch_model.bin into them: save_pretrained(folder)"
         )
     shards = _read_json(folder, index).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):

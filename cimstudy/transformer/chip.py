@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from cimstudy import memory
 from cimstudy.analog import Key, MappedMatrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.blocks import Matrix, block_keys, blocks_of, stacked
 from cimstudy.transformer.calibration import map_model, model_ranges, placed_matrices
-from cimstudy.transformer.checkpoint import physical_memory
 from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Linear
@@ -116,7 +116,7 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
     calibration : (sequences, T) tokens, or images, for converters with calibrated ranges; None: the end of the
         bundled text, for models of bytes.
     chunks : bytes of cells to hold at a time: parts of matrices are then read, written and dropped again at each
-        product.  None: all cells, if they fit into a quarter of the machine's memory.
+        product.  None: all cells, if they fit into a quarter of this process's memory.
     client : a Dask client, whose workers hold the cells, in parts of `chunks` bytes.
     watch : sees where errors enter.
     The chip is the same, bit for bit, however it is held.  Raises InputError for seeds out of range, bad tokens, or a
@@ -126,7 +126,7 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         raise InputError(f"chunks = {chunks}; allowed: bytes of cells to hold at a time, 1 or more")
     key = Key.root(seed, trial)
     names = placed_matrices(model, hardware)
-    if client is None and chunks is None and cell_bytes(model, hardware, names) <= physical_memory() / 4:
+    if client is None and chunks is None and cell_bytes(model, hardware, names) <= memory.limit() / 4:
         mapped = map_model(model, hardware, calibration)
         matrices = {name: written(model, hardware, name, blocks, key.of(name)) for name, blocks in mapped.items()}
     else:

@@ -88,7 +88,7 @@ def load_model(path: str | Path = "bundled", *, in_memory: bool | None = None) -
     """The bundled model, or the one in a Hugging Face checkpoint's folder (config.json and safetensors files).
 
     in_memory : False leaves the weights in their files and reads each when it is used; None: only if they would fill
-        more than a quarter of the machine's memory.
+        more than a quarter of this process's memory.
     Raises InputError, naming what is wrong, for a folder that is not a complete checkpoint of a known family.
     """
     folder = BUNDLED if path == "bundled" else Path(path)

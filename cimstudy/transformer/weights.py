@@ -1,5 +1,6 @@
 """Weights that stay in their files: read, cut, turned and converted to float32 when they are asked for."""
 
+import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from cimstudy.transformer.config import TransformerConfig
 Array = NDArray[np.float32]
 Stored = NDArray[Any]  # a tensor in its stored number format; bfloat16 as its 16 bits
 
-ROWS_TOGETHER = 2**24  # numbers that are looked at together
+TOGETHER = 2**22  # numbers that are looked at together
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,7 +29,9 @@ class Place:
         """Read-only float32, C-contiguous; of a matrix these columns."""
         values = decoded(self.tensor) if self.tensor.ndim == 1 else self.tensor  # gains may be counted from one
         taken = decoded(self.take(values, config)[columns])
-        return frozen(taken.T if self.turned else taken)
+        found = frozen(taken.T if self.turned else taken)
+        release(self.tensor)
+        return found
 
 
 class StoredWeights(Mapping[str, Array]):
@@ -50,6 +53,15 @@ class StoredWeights(Mapping[str, Array]):
         """Some columns of a matrix: (n_in, n)."""
         return self._places[name].read(self._config, columns)
 
+    def largest(self, name: str, rows: slice) -> float:
+        """The greatest magnitude in some rows of a matrix."""
+        place = self._places[name]
+        taken = place.take(place.tensor, self._config)[:, rows]
+        step = max(1, TOGETHER // taken.shape[1])
+        found = max(largest_of(decoded(taken[start : start + step])) for start in range(0, len(taken), step))
+        release(place.tensor)
+        return found
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Columns:
@@ -69,12 +81,28 @@ class Columns:
     def __iter__(self) -> Iterator[Array]:
         return map(self.part, self.starts)
 
+    @property
+    def n_in(self) -> int:
+        """Rows."""
+        return int(self.rows.stop - self.rows.start)
+
+    def largest(self) -> float:
+        """The greatest magnitude, without turning anything that is in a file."""
+        if isinstance(self.weights, StoredWeights):
+            return self.weights.largest(self.name, self.rows)
+        return float(np.abs(self.weights[self.name][self.rows]).max())
+
     def part(self, start: int) -> Array:
         """The part whose first column this is: (rows, columns)."""
         columns = slice(start, start + self.together)
         if isinstance(self.weights, StoredWeights):
             return self.weights.columns(self.name, columns)[self.rows]
         return self.weights[self.name][self.rows, columns]
+
+
+def largest_of(values: Stored) -> float:
+    """The greatest magnitude of an array."""
+    return float(max(values.max(), -values.min()))
 
 
 def decoded(stored: Stored) -> Stored:
@@ -92,5 +120,16 @@ def frozen(array: Stored) -> Array:
 def is_finite(stored: Stored) -> bool:
     """Whether no number is infinite or NaN, looked at piece by piece."""
     flat = stored.reshape(-1)
-    pieces = (flat[start : start + ROWS_TOGETHER] for start in range(0, flat.size, ROWS_TOGETHER))
-    return all(bool(np.isfinite(decoded(piece)).all()) for piece in pieces)
+    pieces = (flat[start : start + TOGETHER] for start in range(0, flat.size, TOGETHER))
+    finite = all(bool(np.isfinite(decoded(piece)).all()) for piece in pieces)
+    release(stored)
+    return finite
+
+
+def release(stored: Stored) -> None:
+    """Let go of the pages of the file that a tensor is in: the system counts them as this process's memory."""
+    base: Any = stored
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cimstudy.analog import COLUMNS_TOGETHER, Key, find_ranges, map_columns, map_matrix
+from cimstudy.analog import COLUMNS_TOGETHER, Key, Listed, find_ranges, map_columns, map_matrix
 from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange, NormalOfTarget
 
 ERRONEOUS = Device(programming=NormalOfTarget(std=0.05))
@@ -31,7 +31,7 @@ def test_parts_are_the_whole(hardware, batch):
     key = Key.root(1, 2).of("matrix")
     whole = map_matrix(w, hardware, calibration=calibration).program(key)
     parts = [w[:, : 2 * COLUMNS_TOGETHER], w[:, 2 * COLUMNS_TOGETHER :]]
-    ranges = find_ranges(parts, hardware, calibration=calibration)
+    ranges = find_ranges(Listed(tuple(parts)), hardware, calibration=calibration)
     np.testing.assert_array_equal(ranges.adc, whole.mapped.ranges.adc)
     found = []
     for first, part in zip((0, 2 * COLUMNS_TOGETHER), parts, strict=True):
