@@ -5,6 +5,7 @@ from cimstudy.transformer.chip import Chip, program
 from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.corpus import held_out_text, load_text, training_text
 from cimstudy.transformer.coverage import Item, coverage
+from cimstudy.transformer.generation import generate
 from cimstudy.transformer.model import Model, load_model
 from cimstudy.transformer.network import Linear
 from cimstudy.transformer.tokenizer import ByteTokenizer, FileTokenizer, Tokenizer, load_tokenizer
@@ -20,6 +21,7 @@ __all__ = [
     "Tokenizer",
     "TransformerConfig",
     "coverage",
+    "generate",
     "held_out_text",
     "load_model",
     "load_text",
