@@ -82,7 +82,7 @@ def draw(ax: "Axes", ds: xr.Dataset, metric: str, shown: View) -> None:
     if reference is not None:
         ax.axhline(reference, color="0.35", linestyle="--", linewidth=1.0, label="digital", zorder=1)
     set_scales(ax, shown.rows, shown.x, reference)
-    ax.set(xlabel=label(ds, shown.x), ylabel=label(ds, metric))
+    ax.set(xlabel=label(ds, shown.x), ylabel=textwrap.fill(label(ds, metric), 40))
     ax.set_title(caption(ds, shown), loc="left")
     add_legend(ax, "" if shown.hue is None else label(ds, shown.hue))
 

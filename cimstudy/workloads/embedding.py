@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = {
     "cosine": Metric(long_name="mean cosine of a sentence's vector to the digital run's", better="higher"),
     "rank_agreement": Metric(
-        long_name="Spearman correlation with the digital run of the similarities of all pairs of sentences",
+        long_name="rank correlation of all pairs' similarities with the digital run (Spearman)",
         better="higher",
     ),
     "nearest_agreement": Metric(
