@@ -2,6 +2,7 @@
 
     python scripts/bench_model.py > model.json                  # a model of GPT-2 small's shape, 124 M weights
     python scripts/bench_model.py --out-of-core > large.json    # a model of 1.3 B weights that stays in its file
+    python scripts/bench_model.py --two-workers > spread.json   # the same model on two workers, beside out of core
 
 Weights are random and written to a temporary folder. Hardware: 8-bit weights in 4 slices of 2 bits, differential, 128
 rows, 8-bit inputs at once, 8-bit ADC (configuration (d) of bench_matmul.py), programming error. A row's `seconds` cover
@@ -160,6 +161,36 @@ def beside(folder: Path, tokens: int) -> dict[str, float | str]:
         return found | {"torch_seconds": round(timed(lambda: peer(torch.as_tensor(text)).logits), 2)}
 
 
+def aihwkit_seconds(folder: Path, tokens: int) -> float | str:
+    """The same matrices in aihwkit's inference tiles, if it is installed: programmed once and multiplied once.
+
+    One PCM pair a weight (it has no slices) in tiles of 128 rows, inputs and outputs of 8 bits, no output noise; what
+    lies between the products is left out.
+    """
+    try:
+        import torch  # noqa: PLC0415
+        from aihwkit.nn import AnalogLinear  # noqa: PLC0415
+        from aihwkit.simulator.configs import TorchInferenceRPUConfig  # noqa: PLC0415
+    except ImportError:
+        return "not installed"
+    torch.set_num_threads(1)
+    tile = TorchInferenceRPUConfig()
+    tile.mapping.max_input_size, tile.mapping.max_output_size = 128, 0
+    tile.forward.inp_res = tile.forward.out_res = 1 / 254
+    tile.forward.out_noise = 0.0
+    shapes = list(matrix_shapes(read_config(folder)).values())
+    total = 0.0
+    for n_in, n_out in sorted(set(shapes)):
+        x = torch.randn(tokens, n_in)
+        with torch.no_grad():
+            layer = AnalogLinear(n_in, n_out, bias=False, rpu_config=tile).eval()
+            start = time.perf_counter()
+            layer.program_analog_weights()
+            layer(x)
+        total += (time.perf_counter() - start) * shapes.count((n_in, n_out))
+    return round(total, 2)
+
+
 def row(name: str, config: dict[str, Any], tokens: int, *, chunked: bool) -> dict[str, Any]:
     """One model: measured in a process of its own, so that its memory is its own."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -169,7 +200,7 @@ def row(name: str, config: dict[str, Any], tokens: int, *, chunked: bool) -> dic
         child = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this very script
         found = json.loads(child.stdout)
         parts = limit_seconds(folder, tokens)
-        peers = {} if chunked else beside(folder, tokens)
+        peers = {} if chunked else beside(folder, tokens) | {"aihwkit_seconds": aihwkit_seconds(folder, tokens)}
         weights = sum(math.prod(shape) for shape in matrix_shapes(read_config(folder)).values())
     limit = sum(parts.values())
     ratio = round(found["seconds"] / limit, 3)
@@ -184,16 +215,50 @@ def row(name: str, config: dict[str, Any], tokens: int, *, chunked: bool) -> dic
     }
 
 
+def spread_row(tokens: int) -> dict[str, Any]:
+    """The large model with one pair of cells a weight, whose cells two workers can hold: the same logits, bit for bit."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    hardware = HARDWARE.replace("crossbar.weights", Differential(bits=8))
+    text = np.random.default_rng(1).integers(0, 1000, (1, tokens))
+    with tempfile.TemporaryDirectory() as scratch:
+        write_checkpoint(Path(scratch), LARGE)
+        model = load_model(scratch, in_memory=False)
+        start = time.perf_counter()
+        alone = program(model, hardware, chunks=2**28).logits(text)
+        seconds = time.perf_counter() - start
+        with (
+            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+            Client(cluster) as client,
+        ):
+            start = time.perf_counter()
+            spread = program(model, hardware, chunks=2**28, client=client).logits(text)
+            spread_seconds = time.perf_counter() - start
+            peaks = client.run(lambda: 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return {
+        "model": "llama-shaped, 1.3 B, two workers",
+        "tokens": tokens,
+        "identical": bool(np.array_equal(alone, spread)),
+        "out_of_core_seconds": round(seconds, 2),
+        "two_workers_seconds": round(spread_seconds, 2),
+        "worker_peak_bytes": sorted(peaks.values()),
+        "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+
+
 def main() -> None:
     """Print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out-of-core", action="store_true", help="the model of 1.3 B weights")
+    parser.add_argument("--two-workers", action="store_true", help="that model on two workers")
     parser.add_argument("--tokens", type=int, help="of the sequence; default 512, out of core 128")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--chunked", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(chip_seconds(Path(options.child), options.tokens, chunked=options.chunked)))
+    elif options.two_workers:
+        report([spread_row(options.tokens or 128)])
     elif options.out_of_core:
         report([row("llama-shaped, 1.3 B", LARGE, options.tokens or 128, chunked=True)])
     else:
