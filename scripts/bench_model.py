@@ -216,7 +216,7 @@ def row(name: str, config: dict[str, Any], tokens: int, *, chunked: bool) -> dic
 
 
 def spread_row(tokens: int) -> dict[str, Any]:
-    """The large model with one pair of cells a weight, whose cells two workers can hold: the same logits, bit for bit."""
+    """The large model with one pair of cells a weight, which two workers can hold: the same logits, bit for bit."""
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
     hardware = HARDWARE.replace("crossbar.weights", Differential(bits=8))
@@ -228,8 +228,8 @@ def spread_row(tokens: int) -> dict[str, Any]:
         alone = program(model, hardware, chunks=2**28).logits(text)
         seconds = time.perf_counter() - start
         with (
-            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
-            Client(cluster) as client,
+            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
+            Client(cluster) as client,  # type: ignore[no-untyped-call]
         ):
             start = time.perf_counter()
             spread = program(model, hardware, chunks=2**28, client=client).logits(text)

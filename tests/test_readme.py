@@ -14,6 +14,7 @@ import cimstudy
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page: page.read_text() for page in PAGES}
+STOP = r"\.run\(|open_zarr|open_results|SLURMCluster|^\w+\."  # what needs a store or a cluster
 COMMANDS = sorted(
     {
         line.split("#")[0].strip()
@@ -57,7 +58,11 @@ def test_python_examples_define_sound_studies(page):
     """Each Python block runs as far as its first run of a study or use of a result."""
     for block in re.findall(r"```python\n(.*?)```", TEXT[page], flags=re.DOTALL):
         lines = block.splitlines()
-        stops = [place for place, line in enumerate(lines) if re.search(r"\.run\(|open_zarr|open_results|SLURMCluster|^\w+\.", line)]
+        stops = [place for place, line in enumerate(lines) if re.search(STOP, line)]
+            place
+            for place, line in enumerate(lines)
+            if re.search(r"\.run\(|open_zarr|open_results|SLURMCluster|^\w+\.", line)
+        ]
         scope = {"cim": cimstudy}
         code = "\n".join(lines[: min(stops, default=len(lines))])
         exec(compile(code, str(page), "exec"), scope)  # noqa: S102 - the examples are ours

@@ -72,6 +72,10 @@ class LanguageModel(OnChip):
         ]
         return summarise(np.concatenate(totals), windows.scored)
 
+    def output_bytes(self) -> int:
+        """Bytes of all log-probabilities."""
+        return 4 * self._windows().tokens.size * loaded(self.model).config.vocab_size
+
     def data_checksum(self) -> str:
         """SHA-256 of the text's tokens, hex."""
         return hashlib.sha256(np.ascontiguousarray(encoded(self.model, self.text), np.int64).tobytes()).hexdigest()

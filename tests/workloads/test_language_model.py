@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cimstudy.errors import InputError
 from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
 from cimstudy.transformer import held_out_text, load_model, load_tokenizer
-from cimstudy.workloads import LanguageModel
+from cimstudy.workloads import LanguageModel, on_chip
 from cimstudy.workloads.language_model import compare, log_softmax, summarise
 from cimstudy.workloads.windows import spread, strided, text_windows
 
@@ -201,6 +201,13 @@ def test_a_broken_tokenizer_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"tokenizer.json' is no tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_a_digital_run_that_does_not_fit_is_computed_beside_each_chip(monkeypatch):
+    kept = SHORT.reference(), SHORT(reram(0.05), seed=0, trial=0)["kl_divergence"]
+    monkeypatch.setattr(LanguageModel, "output_bytes", lambda _: 10**15)
+    monkeypatch.setattr(on_chip, "kept_outputs", None)
+    assert (SHORT.reference(), SHORT(reram(0.05), seed=0, trial=0)["kl_divergence"]) == kept
 
 
 def test_checksums_name_model_and_text(tmp_path):
