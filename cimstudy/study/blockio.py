@@ -63,11 +63,11 @@ def write_block(store: str, run: str, block: Block, outcomes: Mapping[Case, Outc
     if block.shape != chunk[:2]:
         arrays = open_arrays(store)
     present = read_block(arrays, block)
-    had_errors = present["error"].any()
+    had_errors, shapes = present["error"].any(), case_shapes(arrays)
     for (row, trial), outcome in outcomes.items():
         place = (row - block.rows[0], trial - block.trials[0])
         if present["status"][place] != DONE:
-            put(present, place, matched(outcome, case_shapes(arrays)))
+            put(present, place, matched(outcome, shapes))
     if not (had_errors or present["error"].any()):
         del present["error"]  # there is no file, and none is needed
     for name, values in present.items():

@@ -12,7 +12,7 @@ from cimstudy.metric import Metric
 from cimstudy.study.axis import RESERVED, label
 from cimstudy.study.codec import canonical
 from cimstudy.study.evaluate import Outcome
-from cimstudy.study.table import Values
+from cimstudy.study.table import ABSENT, Values
 
 SMALLEST_CHUNK, LARGEST_CHUNK = 4096, 65536  # points of a coordinate: one file in most studies, few in large ones
 
@@ -115,8 +115,19 @@ def coordinate(values: Values) -> NDArray[Any]:
     return np.array([item if isinstance(item, str) else str(item) for item in labels], dtype=object)
 
 
-def check_labels(path: str, values: Values, labels: NDArray[Any]) -> None:
+def labelled(values: Values, codes: NDArray[np.intp]) -> NDArray[Any]:
+    """The coordinate of values chosen by codes. Points without the axis have NaN there, or an empty text."""
+    labels = coordinate(values)
+    if not (codes == ABSENT).any():
+        return labels[codes]
+    if labels.dtype.kind in "if":
+        return np.append(labels.astype(np.float64), np.nan)[codes]  # ABSENT is the last place
+    return np.append(np.array([str(item) for item in labels.tolist()], dtype=object), "")[codes]
+
+
+def check_labels(path: str, values: Values) -> None:
     """Raise InputError if different values of an axis have one label."""
+    labels = coordinate(values)
     if labels.dtype != object:
         return  # numbers stand for themselves
     seen: dict[str, str] = {}

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
 from cimstudy.study.axis import Varied
-from cimstudy.study.codec import bare, canonical, describe, differences
+from cimstudy.study.codec import canonical, describe, differences
 from cimstudy.study.layout import BOOKKEEPING
 from cimstudy.study.resolve import Resolution, Resolved, Resolver, first_same, resolve_table, root_of
 from cimstudy.study.space import LatinHypercube, leaves, space_of
 from cimstudy.study.store import Rows, case_arrays, stored_axes, stored_settings
 from cimstudy.study.study import Study
-from cimstudy.study.table import stacked
+from cimstudy.study.table import Point, stacked
 from cimstudy.study.workload import metrics_of
 
 SHOWN = 4  # differences that a refusal lists
@@ -35,11 +35,13 @@ def matched_rows(group: zarr.Group, study: Study, resolved: Resolution) -> tuple
     axes = joint_axes(stored_axes(group), study.space.varied())
     old = stored_study(group, study)
     present = resolve_table(Resolver(old.hardware, old.workload), stored_settings(group))
-    check_base(present[0], study, axes)
+    settings = present.settings(axes)
+    check_base(present[0], study, settings.point(0))
     first = first_same(np.concatenate([present.identities, resolved.identities]))
     ranks = np.cumsum(fresh := first[len(present) :] == len(present) + np.arange(len(resolved)))
-    settings = [present.settings(axes)] + ([resolved.take(np.flatnonzero(fresh)).settings(axes)] if fresh.any() else [])
-    rows = Rows(axes=axes, settings=stacked(settings), meanings=meanings(study, resolved, axes))
+    if fresh.any():
+        settings = stacked([settings, resolved.take(np.flatnonzero(fresh)).settings(axes)])
+    rows = Rows(axes=axes, settings=settings, meanings=meanings(study, resolved, axes))
     numbers = np.concatenate([np.arange(len(present)), len(present) + ranks - 1])
     return rows, numbers[first[len(present) :]]
 
@@ -130,13 +132,13 @@ def joint_axes(old: Mapping[str, str], new: Sequence[Varied]) -> dict[str, str]:
     return {**old, **{axis.path: axis.dimension for axis in new}}
 
 
-def check_base(row: Resolved, study: Study, paths: Iterable[str]) -> None:
+def check_base(row: Resolved, study: Study, setting: Point) -> None:
     """Raise InputError if the study's hardware or workload differ from the store's in what no axis varies.
 
     A row of the store must be the same point when it is built from the study's own base.
     """
     try:
-        here = study.resolve({path: bare(row.at(path)) for path in paths})
+        here = study.resolve(setting)
     except InputError:  # the bases are too different to have the same axes
         here = study.resolve({})
     old = row.hardware.model_dump(mode="json") | {"workload": describe(row.workload)}

@@ -15,7 +15,7 @@ from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
 from cimstudy.study.codec import bare, canonical, describe, type_name
 from cimstudy.study.setting import settle
-from cimstudy.study.table import ABSENT, Column, Point, Table, first_equal, grouped, hashable
+from cimstudy.study.table import MISSING, Column, Point, Table, first_equal, grouped, hashable
 
 MOST = 10_000  # parts that are kept; spaces of random points share none
 SHOWN = 8  # messages of bad points that one error line lists
@@ -34,7 +34,7 @@ class Resolved:
     @functools.cached_property
     def identity(self) -> str:
         """32 hexadecimal digits, the same for equal points, and for no others."""
-        return combined([digests([part]) for part in self.parts().values()]).tobytes().hex()
+        return combined([identities(digest(part)) for part in self.parts().values()]).tobytes().hex()
 
     def parts(self) -> dict[str, Any]:
         """The workload and the parts of the hardware."""
@@ -69,20 +69,24 @@ class Resolver:
         if key not in self._made:
             if len(self._made) > MOST:
                 self._made.clear()
-            self._made[key] = self._make(root, changes)
+            self._made[key] = self.make(root, changes)
         return self._made[key]
 
-    def _make(self, root: str, changes: Mapping[str, Any]) -> Any:
-        whole = self._workload if root == "workload" else getattr(self._hardware, root)
-        if root in changes:
-            whole = getattr(self._hardware.replace(root, changes[root]), root)
-        inner = {path.partition(".")[2]: value for path, value in changes.items() if path != root}
+    def make(self, root: str, changes: Mapping[str, Any]) -> Any:
+        """What `part` gives, made anew unless it is whole."""
+        inner = {path[len(root) + 1 :]: value for path, value in changes.items() if path != root}
         if not inner:
-            return whole
+            return self._whole(root, changes)
+        whole = self.part(root, {root: changes[root]} if root in changes else {})
         try:
             return settle(whole, inner)
         except InputError as error:
             raise InputError(f"{root}.{error}") from None
+
+    def _whole(self, root: str, changes: Mapping[str, Any]) -> Any:
+        if root in changes:
+            return getattr(self._hardware.replace(root, changes[root]), root)
+        return self._workload if root == "workload" else getattr(self._hardware, root)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,7 +133,8 @@ class Resolution(Sequence[Resolved]):
         if is_outer(path, [*paths, *mine]):
             mine = {name: column for name, column in mine.items() if not is_outer(path, [name])}
         rows, codes = grouped([column.codes for column in mine.values()], len(self))
-        return column_of([inside(self.resolver.part(root, at(mine, row)), path) for row in rows.tolist()], codes)
+        points = Table(size=len(self), columns=mine).points(rows)
+        return column_of([inside(self.resolver.make(root, point), path) for point in points], codes)
 
 
 def resolve_table(resolver: Resolver, table: Table, check: Callable[[Resolved], object] | None = None) -> Resolution:
@@ -157,19 +162,21 @@ def made(
     resolver: Resolver, root: str, columns: Mapping[str, Column], rows: NDArray[np.intp]
 ) -> tuple[Identities, dict[str, list[Any]], dict[int, str]]:
     """Digests of the parts at these rows, the settings that they show, and what is wrong with those that cannot be."""
-    names = np.zeros((len(rows), 2), np.uint64)
+    names = bytearray()
     values: dict[str, list[Any]] = {path: [] for path in columns if not is_outer(path, columns)}
     messages: dict[int, str] = {}
-    for number, row in enumerate(rows.tolist()):
+    size = max((len(column.codes) for column in columns.values()), default=1)
+    for number, point in enumerate(Table(size=size, columns=columns).points(rows)):
         try:
-            part = resolver.part(root, at(columns, row))
-            names[number] = digests([part])[0]
+            part = resolver.make(root, point)
+            names += digest(part)
         except InputError as error:
             messages[number] = str(error)
+            names += bytes(16)
             continue
         for path, listed in values.items():
             listed.append(inside(part, path))
-    return names, values, messages
+    return identities(names), values, messages
 
 
 class Complaints:
@@ -225,14 +232,10 @@ def is_outer(path: str, others: Iterable[str]) -> bool:
 
 
 def inside(part: Any, path: str) -> Any:
-    """The value at a path that starts with the part's own name."""
-    inner = path.partition(".")[2]
-    return part.at(inner) if inner else part
-
-
-def at(columns: Mapping[str, Column], row: int) -> dict[str, Any]:
-    """What these columns change at a row."""
-    return {path: column.at(row) for path, column in columns.items() if column.codes[row] != ABSENT}
+    """The value at a path that starts with the part's own name; MISSING if the part has no such field here."""
+    for name in path.split(".")[1:]:
+        part = getattr(part, name, MISSING)
+    return part
 
 
 def column_of(values: Sequence[Any], codes: NDArray[np.intp]) -> Column:
@@ -241,10 +244,14 @@ def column_of(values: Sequence[Any], codes: NDArray[np.intp]) -> Column:
     return Column(values=every.values, codes=every.codes[codes])
 
 
-def digests(parts: Sequence[Any]) -> Identities:
-    """A name for each part. (parts, 2)."""
-    names = [hashlib.sha256(spelled(part).encode()).digest()[:16] for part in parts]
-    return np.frombuffer(b"".join(names), "<u8").reshape(-1, 2).astype(np.uint64)
+def digest(part: Any) -> bytes:
+    """A name for a part: 16 bytes."""
+    return hashlib.sha256(spelled(part).encode()).digest()[:16]
+
+
+def identities(names: bytes | bytearray) -> Identities:
+    """Names, one after another, as numbers."""
+    return np.frombuffer(names, "<u8").astype(np.uint64).reshape(-1, 2)
 
 
 def spelled(part: Any) -> str:

@@ -25,7 +25,7 @@ def settle(part: P, changes: Mapping[str, Any]) -> P:
 def together(part: P, changes: Mapping[str, Any]) -> P:
     """A copy of `part` with all changes made and validated once."""
     inner: dict[str, dict[str, Any]] = defaultdict(dict)
-    values = {name: getattr(part, name) for name in type(part).model_fields}
+    values = dict(vars(part))  # its fields
     for path, value in changes.items():
         name, _, rest = path.partition(".")
         if name not in values:
@@ -36,9 +36,9 @@ def together(part: P, changes: Mapping[str, Any]) -> P:
             values[name] = value
     for name, deeper in inner.items():
         whole = part if name not in changes else part.replace(name, changes[name])
-        if not isinstance(whole.at(name), Part):
+        if not isinstance(inner_part := getattr(whole, name), Part):
             raise InputError(f"{name} has no fields")
-        values[name] = together(whole.at(name), deeper)
+        values[name] = together(inner_part, deeper)
     return type(part)(**values)
 
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.study.codec import canonical
-from cimstudy.study.layout import BOOKKEEPING, Column, check_labels, coordinate, coordinate_chunk
+from cimstudy.study.layout import BOOKKEEPING, Column, check_labels, coordinate, coordinate_chunk, labelled
 from cimstudy.study.provenance import machine, version, versions
 from cimstudy.study.study import Study
 from cimstudy.study.table import Column as Along
-from cimstudy.study.table import Table, picked, table_of
+from cimstudy.study.table import Table, table_of
 from cimstudy.study.workload import coordinates_of
 
 Arrays = Mapping[str, "zarr.Array[Any]"]
@@ -44,11 +44,9 @@ class Rows:
 
     def texts(self, rows: slice) -> list[str]:
         """The settings of these rows, as JSON."""
-        columns = [
-            [f"{json.dumps(path)}: {text}" for text in jsons(column.take(rows))]
-            for path, column in self.settings.columns.items()
-        ]
-        return [f"{{{', '.join(pairs)}}}" for pairs in zip(*columns, strict=True)] if columns else ["{}"] * span(rows)
+        columns = [jsons(path, column, rows) for path, column in self.settings.columns.items()]
+        pairs = zip(*columns, strict=True) if columns else [()] * span(rows)
+        return [f"{{{', '.join(filter(None, pair))}}}" for pair in pairs]
 
 
 def location(store: str | Path) -> str:
@@ -179,10 +177,9 @@ def write_coordinates(group: zarr.Group, rows: Rows, trials: int) -> None:
     """The coordinates of all points and trials. Settings come last: whoever reads them finds the others."""
     for path, name in rows.axes.items():
         column = rows.settings.columns[path]
-        labels = coordinate(column.values)
-        check_labels(path, column.values, labels)
+        check_labels(path, column.values)
         attributes = {"path": path} | dict(rows.meanings.get(path, {}))
-        write_coordinate(group, name, "point", labels[column.codes], attributes)
+        write_coordinate(group, name, "point", labelled(column.values, column.codes), attributes)
     attributes = {"long_name": "values of all axes, as JSON"}
     settings = make_coordinate(group, "setting", "point", (len(rows), np.dtype(object)), attributes)
     for part in parts_of(settings):
@@ -239,11 +236,14 @@ def span(rows: slice) -> int:
     return int(rows.stop - rows.start)
 
 
-def jsons(column: Along) -> Sequence[str]:
-    """The JSON text of each row's value."""
-    if isinstance(column.values, np.ndarray) and column.values.dtype != bool:
-        return list(map(repr, column.values[column.codes].tolist()))  # numbers: repr is their JSON
-    return [*picked([canonical(value) for value in column.values_list()], column.codes)]
+def jsons(path: str, column: Along, rows: slice) -> list[str]:
+    """`"path": value` of each row, as JSON; an empty text for a row that has none."""
+    used = column.take(rows)
+    numbers = isinstance(used.values, np.ndarray) and used.values.dtype.kind in "if"
+    write = repr if numbers else canonical  # repr is the JSON of numbers
+    name = json.dumps(path)
+    texts = [f"{name}: {write(value)}" for value in used.values_list()]
+    return [*map([*texts, ""].__getitem__, used.codes.tolist())]  # ABSENT is the last place
 
 
 def finish(group: zarr.Group, study: Study, rows: Rows) -> None:

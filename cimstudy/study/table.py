@@ -16,6 +16,8 @@ from cimstudy.study.codec import canonical
 Point = Mapping[str, Any]
 Values = Sequence[Any] | NDArray[Any]  # an array only of numbers or booleans of one kind
 ABSENT = -1  # the code of a point that leaves a path at the base's value
+MISSING = object()  # stands for the value of such a point
+AT_ONCE = 65536  # points that are turned from columns into mappings together
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,7 +29,7 @@ class Column:
 
     @classmethod
     def of(cls, values: Iterable[Any]) -> Self:
-        """The column of these values, one for each point."""
+        """The column of these values, one for each point; MISSING for a point that has none."""
         packed = compact(values)
         if isinstance(packed, np.ndarray):
             distinct, codes = np.unique(packed, return_inverse=True)
@@ -36,6 +38,9 @@ class Column:
         known: list[Any] = []
         codes = np.empty(len(packed), np.intp)
         for row, value in enumerate(packed):
+            if value is MISSING:
+                codes[row] = ABSENT
+                continue
             codes[row] = places.setdefault(hashable(value), len(known))
             if codes[row] == len(known):
                 known.append(value)
@@ -44,6 +49,14 @@ class Column:
     def values_list(self) -> Sequence[Any]:
         """The values as Python's own."""
         return self.values.tolist() if isinstance(self.values, np.ndarray) else self.values
+
+    def values_at(self, rows: NDArray[np.intp]) -> list[Any]:
+        """The values of these points; MISSING where there is none."""
+        codes = self.codes[rows]
+        if isinstance(self.values, np.ndarray) and (codes != ABSENT).all():
+            found: list[Any] = self.values[codes].tolist()
+            return found
+        return [MISSING if code == ABSENT else single(self.values, code) for code in codes.tolist()]
 
     def at(self, row: int) -> Any:
         """The value of a point that has one."""
@@ -70,9 +83,15 @@ class Table:
         """A point: path -> value."""
         return {path: column.at(row) for path, column in self.columns.items() if column.codes[row] != ABSENT}
 
-    def points(self) -> Iterator[dict[str, Any]]:
-        """All points in turn."""
-        return map(self.point, range(self.size))
+    def points(self, rows: NDArray[np.intp] | None = None) -> Iterator[dict[str, Any]]:
+        """These points in turn, or all."""
+        rows = np.arange(self.size) if rows is None else rows
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
+            columns = [column.values_at(part) for column in self.columns.values()]
+            for values in zip(*columns, strict=True) if columns else [()] * len(part):
+                pairs = zip(self.columns, values, strict=True)
+                yield {path: value for path, value in pairs if value is not MISSING}
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """The table of these points."""
@@ -149,22 +168,15 @@ def joined(path: str, tables: Sequence[Table]) -> Column:
 def table_of(points: Iterable[Point]) -> Table:
     """The table of these points."""
     columns: dict[str, list[Any]] = {}
-    rows: dict[str, list[int]] = {}
     size = 0
-    for number, point in enumerate(points):
-        for path, value in point.items():
-            columns.setdefault(path, []).append(value)
-            rows.setdefault(path, []).append(number)
-        size = number + 1
-    return Table(size=size, columns={path: placed(columns[path], rows[path], size) for path in columns})
-
-
-def placed(values: Sequence[Any], rows: Sequence[int], size: int) -> Column:
-    """The column that has these values at these rows, and none elsewhere."""
-    dense = Column.of(values)
-    codes = np.full(size, ABSENT, np.intp)
-    codes[rows] = dense.codes
-    return Column(values=dense.values, codes=codes)
+    for point in points:
+        for path in point:
+            if path not in columns:
+                columns[path] = [MISSING] * size
+        for path, values in columns.items():
+            values.append(point.get(path, MISSING))
+        size += 1
+    return Table(size=size, columns={path: Column.of(values) for path, values in columns.items()})
 
 
 def first_equal(keys: Sequence[NDArray[Any]], size: int) -> NDArray[np.intp]:

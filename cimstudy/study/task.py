@@ -113,7 +113,8 @@ def finish(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) ->
 def complete(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) -> Receipt:
     """Evaluate what a block lacks and write it, with its lock held."""
     status = block_status(handles(job.store, job.run), job.block)
-    todo = [case for case in cases(job) if unfinished(status, retry_failed=job.retry_failed)[place(job, case)]]
+    wanted = unfinished(status, retry_failed=job.retry_failed)
+    todo = [case for case in cases(job) if wanted[place(job, case)]]
     if todo:
         status = write_block(job.store, job.run, job.block, dict(zip(todo, outcomes(todo), strict=True)))
     failed = sum(int(status[place(job, case)] == FAILED) for case in cases(job))

@@ -13,7 +13,7 @@ from distributed import Client
 import cimstudy.study
 from cimstudy.errors import InputError
 from cimstudy.hardware import Device
-from cimstudy.study import Axis, Grid, load_study, open_results, store_status
+from cimstudy.study import Axis, Grid, LatinHypercube, Points, Sobol, Zip, load_study, open_results, store_status
 from cimstudy.study.cluster import connect
 from cimstudy.study.plan import DONE, FAILED, PENDING
 
@@ -219,6 +219,77 @@ def test_points_that_are_no_full_grid_stand_along_point(run, study):
     assert ds.loss.dims == ("point", "trial")
     assert ds.adc_bits.values.tolist() == [5, 6, 7, 5, 6, 7, 8]
     assert ds.programming_std.values.tolist() == [0.0] * 3 + [0.1] * 4
+
+
+def test_growing_through_every_kind_of_space_recomputes_nothing(run, study, log):
+    def sobol(n):
+        return Sobol({"device.programming.std": (0.0, 0.2), "crossbar.adc.bits": (5, 8, "integer")}, n=n, seed=2)
+
+    grid = Grid({"crossbar.adc.bits": [5, 6]})
+    cube = LatinHypercube({"device.programming.std": (0.0, 0.2)}, n=3)
+    steps = [
+        sobol(4),
+        sobol(8),
+        sobol(8) + grid,
+        sobol(8) + grid + Zip({"device.programming.std": [0.1, 0.1], "crossbar.adc.bits": [6, 7]}),
+        sobol(8) + cube,
+        Points([{"crossbar.adc.bits": 6, "crossbar.dac.bits": 7}, {"crossbar.adc.bits": 6, "crossbar.dac.bits": 8}]),
+        grid * sobol(4).replace("axes", [sobol(4).axes[0]]),
+    ]
+    asked = set()
+    for space in steps:
+        larger = study.replace("space", space).replace("trials", 2)
+        ds = run(larger, block=(3, 2))
+        asked |= {point.identity for point in larger.resolve_all()}
+        assert ds.loss.dims == ("point", "trial")
+        assert ds.sizes["point"] == len(asked)
+        assert (ds.status == DONE).all()
+        assert len(log.lines()) == 2 * len(asked)
+    run(larger.replace("trials", 3))
+    assert set(log.cases().values()) == {1}
+    hardware = study.hardware.replace("crossbar.adc.bits", 6).replace("crossbar.dac.bits", 7)
+    at = ds.isel(point=int(np.flatnonzero((ds.adc_bits == 6) & (ds.dac_bits == 7))[0]), trial=1)
+    assert float(at.loss) == study.workload(hardware, seed=7, trial=1)["loss"]
+
+
+def test_a_latin_hypercube_of_another_size_is_refused_unless_the_old_one_stays(run, study, log):
+    def cube(n, seed=0):
+        return LatinHypercube({"device.programming.std": (0.0, 0.2)}, n=n, seed=seed)
+
+    study = study.replace("trials", 1)
+    run(study.replace("space", cube(3)))
+    with pytest.raises(InputError, match=r"a Latin hypercube cannot grow: n is 3 there, 5 here; add one with another"):
+        run(study.replace("space", cube(5)))
+    run(study.replace("space", cube(3) + cube(5, seed=1)))
+    assert len(log.lines()) == 8
+
+
+def test_a_preset_and_an_axis_inside_it_combine(run, plain_study):
+    space = Grid({"device": ["pcm-joshi", "rram-neurram"], "device.g_max": [30e-6, 40e-6]})
+    ds = run(plain_study.replace("space", space).replace("trials", 1))
+    assert ds.half.dims == ("device", "device_g_max", "trial")
+    assert ds.device.values.tolist() == ["pcm-joshi", "rram-neurram"]
+    assert ds.device_g_max.values.tolist() == [30e-6, 40e-6]
+    assert ds.device_g_max.attrs["units"] == "S"
+    ds = run(plain_study.replace("space", space + Zip({"device": ["ideal"], "device.g_max": [50e-6]})))
+    assert ds.device.values.tolist()[-1] == "ideal"
+
+
+def test_a_field_that_some_points_lack_is_missing_there(run, plain_study):
+    inside = Grid({"device": [Device(name="noisy", programming={"kind": "normal_of_range", "std": 0.5})]})
+    space = Grid({"device": ["ideal"]}) + inside * Grid({"device.programming.std": [0.1, 0.2]})
+    for _ in range(2):
+        ds = run(plain_study.replace("hardware.device", "ideal").replace("space", space).replace("trials", 1))
+        assert ds.device.values.tolist() == ["ideal", "noisy", "noisy"]
+        assert np.array_equal(ds.programming_std.values, [np.nan, 0.1, 0.2], equal_nan=True)
+    assert (ds.status == DONE).all()
+
+
+def test_a_preset_in_a_sampled_space_names_its_points(run, plain_study):
+    space = Sobol({"device": ["pcm-joshi", "rram-neurram"], "device.g_max": (30e-6, 60e-6)}, n=8)
+    ds = run(plain_study.replace("space", space).replace("trials", 1))
+    assert sorted(ds.device.values.tolist()) == ["pcm-joshi"] * 4 + ["rram-neurram"] * 4
+    assert len(set(ds.device_g_max.values.tolist())) == 8
 
 
 def test_fewer_points_and_trials_leave_the_rest_alone(run, study, log):
