@@ -59,10 +59,6 @@ def test_python_examples_define_sound_studies(page):
     for block in re.findall(r"```python\n(.*?)```", TEXT[page], flags=re.DOTALL):
         lines = block.splitlines()
         stops = [place for place, line in enumerate(lines) if re.search(STOP, line)]
-            place
-            for place, line in enumerate(lines)
-            if re.search(r"\.run\(|open_zarr|open_results|SLURMCluster|^\w+\.", line)
-        ]
         scope = {"cim": cimstudy}
         code = "\n".join(lines[: min(stops, default=len(lines))])
         exec(compile(code, str(page), "exec"), scope)  # noqa: S102 - the examples are ours
