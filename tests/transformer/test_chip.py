@@ -6,7 +6,7 @@ import pytest
 from cimstudy.analog import Key, map_matrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
-from cimstudy.transformer import Model, TransformerConfig
+from cimstudy.transformer import Cache, Model, TransformerConfig
 from cimstudy.transformer.calibration import map_model
 from cimstudy.transformer.chip import program
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
@@ -118,3 +118,19 @@ def test_bytes_calibrate_themselves_and_other_models_need_tokens():
     )
     with pytest.raises(InputError, match="words: 'calibrated' converter ranges need calibration tokens"):
         program(words, Hardware())
+
+
+def test_a_chip_decodes_what_it_prefills():
+    """Token by token with a cache, or all at once: the same but for currents at the edge between two codes."""
+    hardware = Hardware(device=ERRONEOUS)
+    chip = program(MODEL, hardware, calibration=CALIBRATION)
+    whole, cache = chip.logits(TOKENS), Cache(CONFIG, 3, 16)
+    steps = [chip.logits(TOKENS[:, :9], cache=cache)]
+    steps += [chip.logits(TOKENS[:, place : place + 1], cache=cache) for place in range(9, 16)]
+    found = np.concatenate(steps, axis=1)
+    assert np.abs(found - whole).max() < 0.05 * np.abs(whole).max()
+    assert (np.abs(found - whole) < 1e-4).mean() > 0.9
+    ideal = Hardware(device=ERRONEOUS, crossbar=Crossbar(adc=None))
+    chip, cache = program(MODEL, ideal), Cache(CONFIG, 3, 16)
+    steps = [chip.logits(TOKENS[:, place : place + 1], cache=cache) for place in range(16)]
+    np.testing.assert_allclose(np.concatenate(steps, axis=1), chip.logits(TOKENS), atol=1e-4)

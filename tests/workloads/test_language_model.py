@@ -221,10 +221,14 @@ def test_checksums_name_model_and_text(tmp_path):
 def test_bad_input_is_refused_before_any_work(tmp_path):
     short = tmp_path / "short.txt"
     short.write_bytes(b"a" * 300)
+    tiny = tmp_path / "tiny.txt"
+    tiny.write_bytes(b"a" * 100)
     with pytest.raises(InputError, match=r"tokens = 1000: allowed are multiples of the model's context, 256"):
         LanguageModel(tokens=1000).check(PERFECT)
     with pytest.raises(InputError, match=r"tokens = 512: the text .*short.txt' has 300, so at most 299 are allowed"):
         LanguageModel(tokens=512, text=str(short)).check(PERFECT)
+    with pytest.raises(InputError, match=r"tiny.txt' has 100 tokens; allowed: at least one window of 256"):
+        LanguageModel(tokens=None, stride=128, text=str(tiny)).check(PERFECT)
     with pytest.raises(InputError, match="no text at '/nowhere'"):
         LanguageModel(text="/nowhere").check(PERFECT)
     with pytest.raises(InputError, match="/nowhere"):
