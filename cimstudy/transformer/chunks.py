@@ -38,9 +38,13 @@ class Client(Protocol):
 
 
 def cell_bytes(model: Model, hardware: Hardware, names: list[str]) -> int:
-    """Bytes that these matrices take in cells: a number for each weight and slice, and what they are rounded to."""
+    """Bytes that these matrices take in cells.
+
+    A number for each weight and slice, another for its read noise, and what the weight is rounded to.
+    """
     crossbar = hardware.crossbar
     planes = 1 if crossbar.adc is None else crossbar.weights.slices
+    planes *= 1 if hardware.device.read_noise is None else 2
     shapes = matrix_shapes(model.config)
     return sum(shapes[name][0] * shapes[name][1] for name in names) * (4 * planes + 2)
 

@@ -36,15 +36,20 @@ ACTIVATION_NAMES = {
 QKV = ("attention.q", "attention.k", "attention.v")
 ALL_BIASES = frozenset({*QKV, "attention.o", "ffn.up", "ffn.down"})
 
-LLAMA_RULES: Mapping[str, Rule] = {
+PLAIN_RULES: Mapping[str, Rule] = {  # the usual names; families override some
     "vocab_size": at("vocab_size"),
     "width": at("hidden_size"),
     "layers": at("num_hidden_layers"),
     "heads": at("num_attention_heads"),
-    "kv_heads": at("num_key_value_heads", default=same("heads")),
-    "head_width": at("head_dim", default=head_width),
+    "kv_heads": same("heads"),
+    "head_width": head_width,
     "ffn_width": at("intermediate_size"),
     "context": at("max_position_embeddings"),
+}
+LLAMA_RULES: Mapping[str, Rule] = {
+    **PLAIN_RULES,
+    "kv_heads": at("num_key_value_heads", default=same("heads")),
+    "head_width": at("head_dim", default=head_width),
     "norm_eps": at("rms_norm_eps", default=1e-6),
     "tied_embeddings": at("tie_word_embeddings", default=False),
     "activation": named(ACTIVATION_NAMES, "hidden_act", default="silu"),
@@ -231,14 +236,8 @@ GPT2 = Adapter(
 )
 OPT = Adapter(
     rules={
-        "vocab_size": at("vocab_size"),
-        "width": at("hidden_size"),
-        "layers": at("num_hidden_layers"),
-        "heads": at("num_attention_heads"),
-        "kv_heads": same("heads"),
-        "head_width": head_width,
+        **PLAIN_RULES,
         "ffn_width": at("ffn_dim"),
-        "context": at("max_position_embeddings"),
         "tied_embeddings": at("tie_word_embeddings", default=True),
         "norm": always("layer"),
         "norm_place": lambda fields: "after" if fields.get("do_layer_norm_before") is False else "before",
@@ -271,14 +270,7 @@ OPT = Adapter(
 )
 GPT_NEOX = Adapter(
     rules={
-        "vocab_size": at("vocab_size"),
-        "width": at("hidden_size"),
-        "layers": at("num_hidden_layers"),
-        "heads": at("num_attention_heads"),
-        "kv_heads": same("heads"),
-        "head_width": head_width,
-        "ffn_width": at("intermediate_size"),
-        "context": at("max_position_embeddings"),
+        **PLAIN_RULES,
         "norm_eps": at("layer_norm_eps", default=1e-5),
         "tied_embeddings": at("tie_word_embeddings", default=False),
         "norm": always("layer"),

@@ -15,12 +15,10 @@ from cimstudy.transformer.adapters import (
     always,
     at,
     from_row,
-    head_width,
     named,
-    same,
 )
 from cimstudy.transformer.config import TransformerConfig
-from cimstudy.transformer.decoders import ACTIVATION_NAMES, ALL_BIASES
+from cimstudy.transformer.decoders import ACTIVATION_NAMES, ALL_BIASES, PLAIN_RULES
 
 HEADS = {"ForMaskedLM": "masked", "ForPreTraining": "masked", "ForSequenceClassification": "classes", "Model": "none"}
 IMAGE_HEADS = {"ForImageClassification": "classes", "Model": "none"}
@@ -66,14 +64,7 @@ def beyond_padding(fields: Fields) -> int:
 
 
 BERT_RULES: Mapping[str, Rule] = {
-    "vocab_size": at("vocab_size"),
-    "width": at("hidden_size"),
-    "layers": at("num_hidden_layers"),
-    "heads": at("num_attention_heads"),
-    "kv_heads": same("heads"),
-    "head_width": head_width,
-    "ffn_width": at("intermediate_size"),
-    "context": at("max_position_embeddings"),
+    **PLAIN_RULES,
     "norm_eps": at("layer_norm_eps", default=1e-12),
     "norm": always("layer"),
     "norm_place": always("after"),
@@ -163,8 +154,6 @@ DISTILBERT = Adapter(
         "width": at("dim", "hidden_size"),
         "layers": at("n_layers", "num_hidden_layers"),
         "heads": at("n_heads", "num_attention_heads"),
-        "kv_heads": same("heads"),
-        "head_width": head_width,
         "ffn_width": at("hidden_dim"),
         "token_types": always(0),
         "norm_eps": always(1e-12),

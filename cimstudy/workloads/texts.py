@@ -45,7 +45,7 @@ class Batch:
                 self.tokens[some, :longest],
                 first_vector=some.start * widest,
                 lengths=self.lengths[some],
-                token_types=self.types[some, :longest] if loaded_types(chip) else 0,
+                token_types=self.types[some, :longest] if chip.model.config.token_types > 1 else 0,
             )
 
     def calibration(self, context: int) -> Array:
@@ -53,11 +53,6 @@ class Batch:
         row = self.tokens[np.arange(self.tokens.shape[1]) < self.lengths[:, None]]
         length = max(1, min(context, len(row) // 2))
         return np.resize(row, (2, length))
-
-
-def loaded_types(chip: Chip) -> bool:
-    """Whether a chip's model tells the sentences of a pair apart."""
-    return chip.model.config.token_types > 1
 
 
 def batch_of(tokens: Sequence[Array], types: Sequence[Array] | None = None) -> Batch:
@@ -74,9 +69,9 @@ def batch_of(tokens: Sequence[Array], types: Sequence[Array] | None = None) -> B
     return Batch(tokens=padded(tokens), types=padded(kinds), lengths=lengths)
 
 
-def encode_texts(model: str, texts: Sequence[str], context: int | None = None) -> list[Array]:
+def encode_texts(model: str, texts: Sequence[str]) -> list[Array]:
     """Tokens of each text, with the marks that the model expects, cut off at the context."""
-    tokenizer, longest = load_tokenizer(model), context or loaded(model).config.context
+    tokenizer, longest = load_tokenizer(model), loaded(model).config.context
     found = []
     for text in texts:
         tokens = np.asarray(tokenizer.encode(text, special=True))

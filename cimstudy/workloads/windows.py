@@ -24,7 +24,7 @@ TOKENS_PER_PASS = 2048  # sequences of so many tokens go through the network at 
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Pass:
+class Sequences:
     """Sequences that go through the network together.
 
     first_vector : number of their first token.  inputs, targets : (sequences, T).
@@ -57,14 +57,14 @@ class Windows:
         """Predictions that count, of each window: (windows,)."""
         return self.lengths - self.first
 
-    def passes(self) -> Iterator[Pass]:
+    def passes(self) -> Iterator[Sequences]:
         """The windows, as many at a time as hold TOKENS_PER_PASS tokens."""
         length = self.tokens.shape[1] - 1
         step = max(1, TOKENS_PER_PASS // length)
         place = np.arange(length)
         for start in range(0, len(self.tokens), step):
             some = slice(start, start + step)
-            yield Pass(
+            yield Sequences(
                 first_vector=start * length,
                 inputs=self.tokens[some, :-1],
                 targets=self.tokens[some, 1:],
