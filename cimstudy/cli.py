@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from cimstudy.analysis import TextTable
     from cimstudy.hardware import Part, Preset, Source
-    from cimstudy.study import DryRun, StoreStatus, Study
+    from cimstudy.study import DryRun, Failure, StoreStatus, Study
 
 DONE, FAILED, BAD_INPUT, BROKEN_OFF, INTERRUPTED = 0, 1, 2, 3, 130
 MOST_FAILURES = 20  # that are listed
@@ -129,6 +130,26 @@ def status(store: StoreArgument) -> int:
     print_rows(status_rows(found))
     for line in failure_lines(found):
         print(line)
+    return DONE
+
+
+@app.command("failures")
+def show_failures(
+    store: StoreArgument,
+    tracebacks: Annotated[bool, typer.Option("--traceback", help="print where each was raised")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
+) -> int:
+    """List every failed case: its point, its chip, and what it raised."""
+    from cimstudy.study import store_status  # noqa: PLC0415
+
+    found = store_status(store).failures
+    if as_json:
+        print(json.dumps([failure.as_json() for failure in found], indent=1))
+        return DONE
+    for failure in found:
+        print(failure_line(failure))
+        if tracebacks:
+            print(textwrap.indent(failure.traceback.rstrip(), "    "))
     return DONE
 
 
@@ -325,11 +346,15 @@ def status_rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
 
 def failure_lines(found: "StoreStatus") -> Iterator[str]:
     """The failed cases, a line each."""
-    for failure in found.failures[:MOST_FAILURES]:
-        place = "".join(f"{axis}={value}, " for axis, value in failure.point.items())
-        yield f"failed: {place}trial {failure.trial}: {(failure.error.splitlines() or ['?'])[0]}"
+    yield from map(failure_line, found.failures[:MOST_FAILURES])
     if found.failed > MOST_FAILURES:
-        yield f"and {found.failed - MOST_FAILURES} more"
+        yield f"and {found.failed - MOST_FAILURES} more; all of them: cimstudy failures"
+
+
+def failure_line(failure: "Failure") -> str:
+    """A failed case in one line."""
+    place = "".join(f"{axis}={value}, " for axis, value in failure.point.items())
+    return f"failed: {place}trial {failure.trial}: {failure.error or '?'}"
 
 
 def list_failures(store: str) -> int:

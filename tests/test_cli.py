@@ -175,7 +175,8 @@ def test_failed_cases_give_status_1_and_are_listed_up_to_twenty(failing: subproc
         == "failed: programming_std=0.02, adc_bits=5, trial 0: ValueError: this chip is broken; and here is why"
     )
     assert len(listed) == 20
-    assert "and 4 more\ncimstudy: 24 of 36 cases failed; to try them again: --retry-failed\n" in failing.stderr
+    assert "and 4 more; all of them: cimstudy failures\n" in failing.stderr
+    assert failing.stderr.endswith("cimstudy: 24 of 36 cases failed; to try them again: --retry-failed\n")
     assert "2 of 6" in failing.stdout
 
 
@@ -216,7 +217,21 @@ def test_status_counts_cases_and_lists_failures(failing: subprocess.CompletedPro
         ["pending", "0", "of", "36", "cases", "(0", "%)"],
     ]
     assert found.stdout.count("failed: ") == 20
-    assert found.stdout.endswith("and 4 more\n")
+    assert found.stdout.endswith("and 4 more; all of them: cimstudy failures\n")
+
+
+def test_failures_lists_every_case_with_its_traceback(failing: subprocess.CompletedProcess[str], cimstudy: Run) -> None:
+    store = "failing.zarr"
+    listed = cimstudy("failures", store)
+    assert listed.returncode == 0
+    assert len(listed.stdout.splitlines()) == 24
+    assert listed.stdout.splitlines()[:20] == [line for line in failing.stderr.splitlines() if "failed: " in line][:20]
+    assert "Traceback (most recent call last)" in cimstudy("failures", store, "--traceback").stdout
+    found = json.loads(cimstudy("failures", store, "--json").stdout)
+    assert len(found) == 24
+    assert found[0]["point"] == {"programming_std": 0.02, "adc_bits": 5}
+    assert (found[0]["trial"], found[0]["type"]) == (0, "ValueError")
+    assert found[0]["traceback"].startswith("Traceback")
 
 
 def test_show_prints_a_result_in_units_that_keep_numbers_short(

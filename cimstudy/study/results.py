@@ -96,6 +96,18 @@ class Failure:
     point: Mapping[str, Any]  # coordinate values by dimension
     trial: int
     error: str  # type and message, one line
+    traceback: str
+
+    @property
+    def kind(self) -> str:
+        """The exception's type."""
+        return self.error.partition(":")[0]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything about it, as JSON can hold it."""
+        return {"point": dict(self.point), "trial": self.trial, "type": self.kind, "error": self.error} | {
+            "traceback": self.traceback
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,4 +151,5 @@ def failures(data: xr.Dataset, status: NDArray[np.int8]) -> Iterator[Failure]:
         texts = data["error"][row].to_numpy()
         point = {name: data[name][row].item() for name in data.attrs["axes"]}
         for trial in trials[rows == row].tolist():
-            yield Failure(point=point, trial=trial, error=str(texts[trial]).partition("\n")[0])
+            error, _, traceback = str(texts[trial]).partition("\n")
+            yield Failure(point=point, trial=trial, error=error, traceback=traceback)
