@@ -27,7 +27,6 @@ from cimstudy.study import store as stores
 from cimstudy.study.layout import Column
 from cimstudy.study.merge import rows_of
 from cimstudy.study.prepare import enter, jobs
-from cimstudy.study.resolve import Resolution
 
 HARDWARE = cim.Hardware(device=cim.Device(programming=NormalOfRange(std=0.1)))
 
@@ -65,7 +64,7 @@ def study_of(kind: str, points: int) -> cim.Study:
     return cim.Study(name=f"million-{kind}", workload=signal_to_noise, hardware=HARDWARE, space=SPACES[kind](points))
 
 
-def plan(study: cim.Study, folder: Path) -> Resolution:
+def plan(study: cim.Study, folder: Path) -> int:
     """What a run does before its first block: resolve, validate, create the store, make the first job."""
     resolved, store = study.resolve_all(), str(folder / "plan.zarr")
     columns = [Column(name="snr"), Column(name="noise"), Column(name="chip")]
@@ -74,7 +73,7 @@ def plan(study: cim.Study, folder: Path) -> Resolution:
     )
     if made is not None:
         next(jobs(made, {}, run="plan", order=0, retry_failed=False))
-    return resolved
+    return len(resolved)
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -88,14 +87,14 @@ def measure(kind: str, points: int, workers: int) -> dict[str, Any]:
     study = study_of(kind, points)
     folder = Path(tempfile.mkdtemp())
     try:
-        resolved, planning = timed(lambda: plan(study, folder))
+        count, planning = timed(lambda: plan(study, folder))
         ds, running = timed(lambda: study.run(folder / "run.zarr", workers=workers, progress=False))
         done = int((ds.status == 1).sum())
         mean, reading = timed(lambda: float(cim.open_results(folder / "run.zarr").snr.mean()))
     finally:
         shutil.rmtree(folder)
     return {
-        "what": f"{kind} of {len(resolved)} points",
+        "what": f"{kind} of {count} points",
         "done": done,
         "planning_s": round(planning, 2),
         "study_s": round(running, 1),
