@@ -68,6 +68,11 @@ class Pass:
         """The model's."""
         return self.model.config
 
+    @property
+    def last(self) -> Places:
+        """The last position of each sequence that counts: (sequences or 1,)."""
+        return self.positions[:, -1] if self.lengths is None else self.positions[:, 0] + self.lengths - 1
+
     def product(self, name: str, x: Array, rows: Places | None = None) -> Array:
         """The product of x with a static matrix, plus its bias if it has one."""
         return self.biased(name, self.linear(name, x) if rows is None else self.linear(name, x, rows=rows))
@@ -161,7 +166,7 @@ def attention(run: Pass, i: int, name: str, x: Array) -> Array:
     if config.qk_norm:
         q, k = head_norm(run, f"{name}.q_norm", q), head_norm(run, f"{name}.k_norm", k)
     if config.rotary is not None:
-        turns = config.rotary.turns(run.positions, config.head_width, config.heads)
+        turns = config.rotary.turns(run.positions, run.last, config.head_width, config.heads)
         q, k = (rotate(part, turns, config.head_width, config.rotary.width) for part in (q, k))
     q, k, v = split_heads(q, config.heads), split_heads(k, config.kv_heads), split_heads(v, config.kv_heads)
     if run.cache is not None:

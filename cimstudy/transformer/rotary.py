@@ -16,6 +16,7 @@ from cimstudy.errors import InputError
 
 Array = NDArray[np.float32]
 Angles = NDArray[np.float64]
+Places = NDArray[np.integer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,13 @@ class Rotary:
         """Entries of a head that turn."""
         return 2 * len(self.frequencies)
 
-    def turns(self, positions: NDArray[np.integer], head_width: int, heads: int) -> Array:
+    def turns(self, positions: Places, last: Places, head_width: int, heads: int) -> Array:
         """Cosines and signed sines of position times frequency, repeated for every head.
 
-        positions : (sequences or 1, T).  Returns (2, sequences or 1, T, heads * head_width).
+        positions : (sequences or 1, T).  last : (sequences or 1,), the last position of each sequence that counts.
+        Returns (2, sequences or 1, T, heads * head_width).
         """
-        angles = positions[..., None] * self.speeds(positions)
+        angles = positions[..., None] * self.speeds(last)
         cos, sin = self.scale * np.cos(angles), self.scale * np.sin(angles)
         rest = (*angles.shape[:-1], head_width - self.width)
         turns = np.stack(
@@ -57,13 +59,12 @@ class Rotary:
         )
         return np.tile(turns.astype(np.float32), heads)
 
-    def speeds(self, positions: NDArray[np.integer]) -> Angles:
-        """Frequencies for sequences of these positions: (sequences or 1, 1, width / 2)."""
+    def speeds(self, last: Places) -> Angles:
+        """Frequencies for sequences that end at these positions: (sequences or 1, 1, width / 2)."""
         frequencies = np.array(self.frequencies)[None, None]
         if not self.long:
             return frequencies
-        stretched = positions.max(axis=-1, keepdims=True, initial=-1) >= self.long_after
-        return np.where(stretched[..., None], np.array(self.long), frequencies)
+        return np.where((last >= self.long_after)[:, None, None], np.array(self.long), frequencies)
 
 
 def rotate(x: Array, turns: Array, head_width: int, width: int) -> Array:

@@ -218,6 +218,14 @@ def decoded(model: Model, tokens: NDArray[np.integer], starts: list[int]) -> Arr
     return found
 
 
+@pytest.mark.parametrize("name", ["phi3, longrope", "gemma2", "gpt2"])
+def test_a_text_does_not_depend_on_longer_ones_beside_it(tmp_path: Path, name: str) -> None:
+    written(tmp_path, DECODERS[name])
+    model, tokens = load_model(tmp_path), random_tokens(2)
+    together = model.logits(tokens, lengths=[LONGEST, 20])[1, :20]
+    np.testing.assert_allclose(together, model.logits(tokens[1, :20]), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("spec", ENCODERS.values(), ids=ENCODERS.keys())
 def test_encoders_meet_transformers_with_texts_of_unequal_length(tmp_path: Path, spec: Spec) -> None:
     peer = written(tmp_path, spec)
