@@ -176,7 +176,7 @@ def test_a_lost_scheduler_ends_the_run_soon_and_the_next_one_goes_on(study, log,
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(file.exists)
+        until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))  # it is made first, then written
         address = json.loads(file.read_text())["address"]
         killer = threading.Thread(target=lambda: (until(lambda: len(log.lines()) >= 10), scheduler.kill()))
         killer.start()
