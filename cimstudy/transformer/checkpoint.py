@@ -106,7 +106,13 @@ def _config(raw: Raw, adapter: Adapter, folder: Path) -> TransformerConfig:
             raise InputError(f"{path}={value!r} in the config.json of {str(folder)!r}; allowed: {names}")
     known: dict[str, Any] = {}
     for ours, rule in adapter.rules.items():
-        known[ours] = rule(Fields(raw=raw, folder=folder, known=known))
+        try:
+            known[ours] = rule(Fields(raw=raw, folder=folder, known=known))
+        except (TypeError, ValueError, AttributeError) as error:  # text where a number belongs, and the like
+            if isinstance(error, InputError):
+                raise
+            reason = " ".join(str(error).split())
+            raise InputError(f"{ours} cannot be read from the config.json of {str(folder)!r}: {reason}") from None
         check_field(ours, known[ours])  # at once, as later rules compute with it
     return TransformerConfig(**known)
 

@@ -61,6 +61,8 @@ class TransformerConfig:
             raise InputError(f"kv_heads={self.kv_heads} does not divide heads={self.heads}; allowed: a divisor")
         if self.windows and len(self.windows) != self.layers:
             raise InputError(f"windows of {len(self.windows)} layers for layers={self.layers}; allowed: one for each")
+        if not all(window is None or _is_count(window) for window in self.windows):
+            raise InputError(f"windows={self.windows!r} in a transformer's config; allowed: integers of at least 1")
         if self.layers % self.groups:
             raise InputError(f"layer_groups={self.groups} does not divide layers={self.layers}; allowed: a divisor")
         if self.rotary is not None and self.rotary.width > self.head_width:

@@ -53,8 +53,12 @@ def if_classes(activation: str) -> Rule:
 
 
 def tied_if_masked(fields: Fields) -> bool:
-    """Whether the head is the embedding, transposed: only where it gives tokens."""
-    return fields.known["head"] == "masked" and fields.get("tie_word_embeddings") is not False
+    """Whether the head is the embedding, transposed: where it gives tokens. InputError if it is not even there."""
+    if fields.known["head"] == "masked" and fields.get("tie_word_embeddings") is False:
+        raise InputError(
+            f"tie_word_embeddings=False in the config.json of {str(fields.folder)!r}; allowed: true or none"
+        )
+    return bool(fields.known["head"] == "masked")
 
 
 def beyond_padding(fields: Fields) -> int:

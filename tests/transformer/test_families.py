@@ -299,6 +299,19 @@ BAD_CONFIGS: dict[str, tuple[str, Callable[[dict[str, Any]], object], str]] = {
         lambda raw: raw["rope_parameters"].update(short_factor=[1.0]),
         r"short_factor and long_factor hold 1 and 3 numbers; allowed: 3",
     ),
+    "untied": ("bert", lambda raw: raw.update(tie_word_embeddings=False), r"tie_word_embeddings=False in .*; allowed"),
+    "speeds": (
+        "mistral",
+        lambda raw: raw["rope_parameters"].update(rope_theta="fast"),
+        r"rotary cannot be read from the config\.json of .*: ",
+    ),
+    "no speeds": ("mistral", lambda raw: raw.update(rope_parameters=[1]), r"rotary cannot be read from the config"),
+    "activation": (
+        "mistral",
+        lambda raw: raw.update(hidden_act=["silu"]),
+        r"activation cannot be read from the config",
+    ),
+    "window": ("mistral", lambda raw: raw.update(sliding_window="x"), r"windows=\('x', 'x'\) in .*; allowed: integers"),
     "scaled scores": ("gpt2", lambda raw: raw.update(scale_attn_by_inverse_layer_idx=True), r"=True in .*; allowed"),
 }
 
