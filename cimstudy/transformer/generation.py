@@ -27,7 +27,9 @@ def generate(  # noqa: PLR0913 - what to write, and how to choose
     widest = int(np.max(lengths)) + count
     if not temperature >= 0:
         raise InputError(f"temperature = {temperature}; allowed: 0 (the most likely token) or more")
-    if count < 1 or widest > chip.model.config.context:
+    if count < 1:
+        raise InputError(f"{count} tokens to write; allowed: 1 or more")
+    if widest > chip.model.config.context:
         raise InputError(
             f"{widest} tokens of prompt and text; allowed: at most {chip.model.config.context}, the context"
         )

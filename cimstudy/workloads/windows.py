@@ -150,6 +150,8 @@ def text_windows(model: str, text: str, tokens: int | None, context: int | None,
         return spread_windows(found, text, tokens, length)
     if stride >= length:
         raise InputError(f"stride = {stride}: allowed are 1 to {length - 1}, less than the model's context")
+    if tokens == 1:
+        raise InputError("tokens = 1: allowed are 2 or more, as nothing predicts the first")
     if len(found) < min(length, tokens or length):
         raise InputError(f"the text {text!r} has {len(found)} tokens; allowed: at least one window of {length}")
     return strided(found[:tokens], length, stride, found[len(found) if tokens is None else tokens :])

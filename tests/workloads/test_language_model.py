@@ -229,6 +229,8 @@ def test_bad_input_is_refused_before_any_work(tmp_path):
         LanguageModel(tokens=512, text=str(short)).check(PERFECT)
     with pytest.raises(InputError, match=r"tiny.txt' has 100 tokens; allowed: at least one window of 256"):
         LanguageModel(tokens=None, stride=128, text=str(tiny)).check(PERFECT)
+    with pytest.raises(InputError, match="tokens = 1: allowed are 2 or more"):
+        LanguageModel(tokens=1, stride=128).check(PERFECT)
     with pytest.raises(InputError, match="no text at '/nowhere'"):
         LanguageModel(text="/nowhere").check(PERFECT)
     with pytest.raises(InputError, match="/nowhere"):
