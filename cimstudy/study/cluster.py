@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import dask
 from dask.system import CPU_COUNT
 from distributed import CancelledError, Client, Future, LocalCluster
+from distributed.comm import CommClosedError
 
 from cimstudy.errors import InputError
 from cimstudy.study.stop import ClusterLostError
@@ -153,7 +154,7 @@ def result_of(future: "Future[T]") -> T:
     """A task's result; the scheduler then forgets the task. Raises what the task raised, and KilledWorker."""
     try:
         result: T = future.result()
-    except CancelledError as error:
+    except (CancelledError, CommClosedError) as error:  # the scheduler went before, or while it was asked
         raise ClusterLostError(LOST) from error
     finally:
         future.release()  # type: ignore[no-untyped-call]
