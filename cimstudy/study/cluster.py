@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import dask
 from dask.system import CPU_COUNT
 from distributed import CancelledError, Client, Future, LocalCluster
-from distributed.comm import CommClosedError
+from distributed.comm.core import CommClosedError
 
 from cimstudy.errors import InputError
 from cimstudy.study.stop import ClusterLostError
