@@ -1,60 +1,41 @@
 """The accessor `ds.cim`: statistics and plots of a study's dataset, in a notebook."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import xarray as xr
 
 from cimstudy.analysis import plots, statistics
+from cimstudy.analysis.method import Method
 from cimstudy.analysis.two_level import two_level
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
 class Plots:
-    """Plots of one dataset: `ds.cim.plot.line(...)`."""
+    """Plots of one dataset: `ds.cim.plot.line(...)` is `cimstudy.analysis.line(ds, ...)`."""
 
     ds: xr.Dataset
 
-    def line(
-        self,
-        metric: str,
-        x: str | None = None,
-        hue: str | None = None,
-        ax: "Axes | None" = None,
-        select: Mapping[str, Any] | None = None,
-    ) -> "Axes":
-        """`cimstudy.analysis.line` of this dataset."""
-        return plots.line(self.ds, metric, x, hue, ax, select)
+    line = Method(plots.line)
 
 
 @xr.register_dataset_accessor("cim")  # type: ignore[no-untyped-call]
 @dataclass(frozen=True)
 class Accessor:
-    """Statistics and plots of a study's dataset, as `open_results` or plain `xr.open_zarr` gives it."""
+    """Statistics and plots of a study's dataset, as `open_results` or plain `xr.open_zarr` gives it.
+
+    Each method is the function of this name in `cimstudy.analysis`, of this dataset.
+    """
 
     ds: xr.Dataset
+
+    summary = Method(statistics.summary)
+    table = Method(statistics.table)
+    two_level = Method(two_level)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the results."""
         return statistics.metrics(self.ds)
-
-    def summary(self, metric: str, confidence: float = 0.95) -> xr.Dataset:
-        """`cimstudy.analysis.summary` of this dataset."""
-        return statistics.summary(self.ds, metric, confidence)
-
-    def table(self, metric: str, confidence: float = 0.95) -> pd.DataFrame:
-        """`cimstudy.analysis.table` of this dataset."""
-        return statistics.table(self.ds, metric, confidence)
-
-    def two_level(self, metric: str) -> xr.Dataset:
-        """`cimstudy.analysis.two_level` of this dataset."""
-        return two_level(self.ds, metric)
 
     @property
     def plot(self) -> Plots:

@@ -1,14 +1,33 @@
+import inspect
 from pathlib import Path
 
+import pytest
 import xarray as xr
 
 from cimstudy import analysis
+from cimstudy.analysis.accessor import Accessor, Plots
+from cimstudy.analysis.method import Method
+
+METHODS = [
+    (holder, name) for holder in (Accessor, Plots) for name, value in vars(holder).items() if isinstance(value, Method)
+]
 
 
 def test_the_accessor_says_what_the_functions_say(grid: xr.Dataset) -> None:
     assert grid.cim.metrics == analysis.metrics(grid) == ("perplexity",)
     xr.testing.assert_identical(grid.cim.summary("perplexity", 0.9), analysis.summary(grid, "perplexity", 0.9))
     assert grid.cim.table("perplexity").equals(analysis.table(grid, "perplexity"))
+
+
+@pytest.mark.parametrize(("holder", "name"), METHODS, ids=str)
+def test_a_method_is_the_function_of_its_name_without_the_dataset(
+    grid: xr.Dataset, holder: type[Accessor | Plots], name: str
+) -> None:
+    function = getattr(analysis, name)
+    bound = getattr(holder(grid), name)
+    assert getattr(holder, name) is function
+    assert bound.__doc__ == function.__doc__
+    assert ["ds", *inspect.signature(bound).parameters] == [*inspect.signature(function).parameters]
 
 
 def test_the_accessor_draws_what_the_function_draws(grid: xr.Dataset) -> None:
