@@ -42,6 +42,8 @@ presets_app = typer.Typer(
     help="Devices, crossbars, architectures and hardware that are known by name.", rich_markup_mode=None
 )
 app.add_typer(presets_app, name="presets")
+cluster_app = typer.Typer(help="Clusters that files describe.", rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(cluster_app, name="cluster")
 
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="the store of results: a path or a URL")]
 MetricOption = Annotated[str | None, typer.Option(help="the result to look at; default: the first")]
@@ -85,7 +87,10 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     store: Annotated[
         str | None, typer.Option(help="where results go: a path or a URL; default: results/NAME.zarr")
     ] = None,
-    cluster: Annotated[str | None, typer.Option(help="a scheduler's address; default: workers on this machine")] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="a scheduler's address, or a file such as slurm.yaml; default: workers on this machine"),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="worker processes on this machine; default: one a core")
     ] = None,
@@ -258,6 +263,17 @@ def inspect_model(
     print_table(("matrix", "shape", "runs on", "arrays", "utilisation"), matrices)
     for line in totals(items):
         print(line)
+    return DONE
+
+
+@cluster_app.command("show")
+def show_cluster(
+    cluster_file: Annotated[Path, typer.Argument(metavar="FILE", help="a cluster file such as cluster/slurm.yaml")],
+) -> int:
+    """Print what a run would submit: the job script, the manifest or the commands. Contacts no cluster."""
+    from cimstudy.study import read_deployment  # noqa: PLC0415
+
+    print(read_deployment(cluster_file).show().rstrip())
     return DONE
 
 

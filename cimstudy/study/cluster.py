@@ -1,4 +1,4 @@
-"""Where a study runs: worker processes of this machine, the scheduler at an address, or a Dask client."""
+"""Where a study runs: processes of this machine, the scheduler at an address, a Dask client, or what a file says."""
 
 import contextlib
 import logging
@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dask
@@ -14,24 +15,12 @@ from distributed import CancelledError, Client, Future, LocalCluster
 from distributed.comm.core import CommClosedError
 
 from cimstudy.errors import InputError
+from cimstudy.study.daskconfig import SETTINGS, THREADS
+from cimstudy.study.deployment import Deployment, Local, is_file, read_deployment
+from cimstudy.study.jobs import topped_up
 from cimstudy.study.stop import ClusterLostError
 
 T = TypeVar("T")
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-SETTINGS = {
-    # Dask's own value gives freed arrays back to the system at once; asking for them again cost a third of a case.
-    "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**25},
-    "distributed.scheduler.allowed-failures": 1,  # deaths of a block's workers before its cases are isolated
-    "distributed.scheduler.worker-ttl": "30 minutes",  # a long native call that holds the GIL is no dead worker
-    "distributed.worker.memory.target": False,  # only returned values spill, and tasks return next to nothing
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.preload": [
-        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    ],  # Ctrl-C is the client's
-    "distributed.comm.timeouts.connect": "60s",
-}
 
 LOST = "the Dask scheduler is gone; run again to go on from what the store holds"
 GUARD = "a script that runs a study has to do so under `if __name__ == '__main__':`, since its workers import it"
@@ -49,22 +38,42 @@ def connect(cluster: Any, workers: int | None) -> Iterator[Client]:
         )
     elif isinstance(cluster, Client):
         yield cluster
+    elif is_file(cluster):
+        with deployed(read_deployment(Path(cluster))) as client:
+            yield client
     elif isinstance(cluster, str):
         with at_address(cluster) as client:
             yield client
     else:
-        raise InputError(f"cluster = {cluster!r}; allowed: None, a scheduler's address, a Dask client")
+        raise InputError(f"cluster = {cluster!r}; allowed: None, a scheduler's address, a cluster file, a Dask client")
 
 
 @contextlib.contextmanager
-def local(workers: int | None) -> Iterator[Client]:
+def deployed(deployment: Deployment) -> Iterator[Client]:
+    """A client of the cluster that a file describes, which is started here. Jobs that end are replaced."""
+    if isinstance(deployment, Local):
+        with local(deployment.workers, **deployment.options()) as client:
+            yield client
+        return
+    with (
+        quiet(logging.getLogger("distributed")),
+        dask.config.set(SETTINGS),  # for what a scheduler or worker that starts later reads
+        deployment.start() as cluster,
+        topped_up(cluster, deployment),
+        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def local(workers: int | None, **options: Any) -> Iterator[Client]:
     """Worker processes of one thread each, on the loopback interface. They end when this process does."""
     if workers is not None and workers < 1:
         raise InputError(f"workers = {workers}; allowed: 1 or more")
     with (
         one_thread(),
         quiet(logging.getLogger("distributed")),
-        start(workers or CPU_COUNT) as cluster,
+        start(workers or CPU_COUNT, **options) as cluster,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
         try:
@@ -111,7 +120,7 @@ def abandon(cluster: LocalCluster) -> None:
             os.kill(nanny.pid, signal.SIGKILL)
 
 
-def start(workers: int) -> LocalCluster:
+def start(workers: int, **options: Any) -> LocalCluster:
     """The worker processes. Raises InputError if they do not start, as when each begins to run the calling script."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise InputError(GUARD)
@@ -124,6 +133,7 @@ def start(workers: int) -> LocalCluster:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
+                **options,
             )
     except RuntimeError as error:
         raise InputError(f"worker processes did not start ({error}); {GUARD}") from error
@@ -136,7 +146,8 @@ def at_address(address: str) -> Iterator[Client]:
         client = Client(address, timeout="30s", set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"cluster {address!r} does not answer ({error}); allowed: the address of a Dask scheduler"
+            f"cluster {address!r} does not answer ({error}); "
+            "allowed: the address of a Dask scheduler, or a file such as slurm.yaml"
         ) from None
     with quiet(logging.getLogger("distributed")), client:
         yield client

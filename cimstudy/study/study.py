@@ -121,9 +121,10 @@ class Study(Part):
         """Evaluate what the store lacks, and return `open_results(store)`.
 
         `cluster`: None for worker processes on this machine (`workers` of them, by default one for each core), the
-        address of a Dask scheduler, or a Dask client. `block`: how many points and trials one task evaluates, by
-        default from the measured time of a case. Raises InputError before any work starts if the study is unsound or
-        the store holds another one; Interrupted on Ctrl-C, after which the same call goes on.
+        address of a Dask scheduler, a file that describes a cluster (`.yaml`), or a Dask client. `block`: how many
+        points and trials one task evaluates, by default from the measured time of a case. Raises InputError before any
+        work starts if the study is unsound or the store holds another one; Interrupted on Ctrl-C, after which the same
+        call goes on.
         """
         from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - defining a study needs no cluster
         from cimstudy.study.store import location  # noqa: PLC0415 - as above

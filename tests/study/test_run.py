@@ -363,7 +363,7 @@ def test_what_is_no_store_is_neither_opened_nor_overwritten(run, study, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cluster": 3}, "cluster = 3; allowed: None, a scheduler's address, a Dask client"),
+        ({"cluster": 3}, "cluster = 3; allowed: None, a scheduler's address, a cluster file, a Dask client"),
         ({"cluster": None, "workers": 0}, "workers = 0; allowed: 1 or more"),
         (
             {"cluster": "tcp://127.0.0.1:1", "workers": 2},
