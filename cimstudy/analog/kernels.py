@@ -21,86 +21,52 @@ def sigma_at(c, r):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def digit_fractions(levels, shift, steps, fractions):
-    """One slice of rounded weights: its signed digit over the largest digit, in [-1, 1].
+def pair_targets(levels, shift, steps, g_min, plus, minus):
+    """What the two cells of each pair are to hold: one slice of signed weights, the magnitude in one of the two.
 
-    levels : (n,) int16.  shift : bits below the slice.  steps : largest digit.  fractions : (n,), filled.
-    """
-    scale = fractions.dtype.type(1.0) / fractions.dtype.type(steps)
-    for j in range(len(levels)):
-        level = np.int32(levels[j])
-        digit = (abs(level) >> np.int32(shift)) & np.int32(steps)
-        fractions[j] = scale * fractions.dtype.type(digit if level >= 0 else -digit)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def write_pairs(fractions, g_min, sigma, z_plus, z_minus, plus, minus):
-    """Conductances of pairs of cells as written: target plus error, not below 0.
-
-    fractions : (n,) in [-1, 1].  sigma : (6,), law of the error.  z_plus, z_minus : (n,) standard normals.
-    plus, minus : (n,), filled.
+    levels : (rows, n), int16, or fractions in [-1, 1] if weights are not rounded (then steps is 0).
+    shift : bits below the slice.  steps : its largest digit.  plus, minus : (rows, n), filled.
     """
     zero = plus.dtype.type(0)
     span = plus.dtype.type(1) - g_min
-    for j in range(len(fractions)):
-        high = g_min + span * max(fractions[j], zero)
-        low = g_min + span * max(-fractions[j], zero)
-        plus[j] = max(high + sigma_at(sigma, high) * z_plus[j], zero)
-        minus[j] = max(low + sigma_at(sigma, low) * z_minus[j], zero)
+    scale = plus.dtype.type(1) / plus.dtype.type(max(steps, 1))
+    for i in range(levels.shape[0]):
+        for j in range(levels.shape[1]):
+            if steps:
+                level = np.int32(levels[i, j])
+                digit = (abs(level) >> np.int32(shift)) & np.int32(steps)
+                fraction = scale * plus.dtype.type(digit if level >= 0 else -digit)
+            else:
+                fraction = plus.dtype.type(levels[i, j])
+            plus[i, j] = g_min + span * max(fraction, zero)
+            minus[i, j] = g_min + span * max(-fraction, zero)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def write_normal(targets, sigma, z, written):
+    """Conductances as written: target plus a normal error, not below 0.
+
+    targets : (n,).  sigma : (6,), law of the error.  z : (n,) standard normals.  written : (n,), filled.
+    """
+    zero = written.dtype.type(0)
+    for j in range(len(targets)):
+        written[j] = max(targets[j] + sigma_at(sigma, targets[j]) * z[j], zero)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def variance_of(conductances, law, variances):
+    """Squares of a law (6,) at conductances (n,), into variances (n,)."""
+    for j in range(len(conductances)):
+        sigma = sigma_at(law, conductances[j])
+        variances[j] = sigma * sigma
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def add_differences(plus, minus, weight, sums):
-    """Add `weight` times plus minus minus, (n,), to `sums`, (n,)."""
-    for j in range(len(plus)):
-        sums[j] += weight * (plus[j] - minus[j])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def add_variances(plus, minus, weight, law, sums):
-    """Add `weight` times the read-noise variance of both cells, (n,), to `sums`, (n,). law : (6,)."""
-    for j in range(len(plus)):
-        sigma_plus, sigma_minus = sigma_at(law, plus[j]), sigma_at(law, minus[j])
-        sums[j] += weight * (sigma_plus * sigma_plus + sigma_minus * sigma_minus)
-
-
-@numba.njit(cache=True, nogil=True)
-def program_slice(levels, shift, steps, g_min, law, write, key, plane, weight, out, read, variance, first_column):
-    """Write the pairs of one slice and add their differences (and read-noise variances) to `out` (and `variance`).
-
-    levels : (n_in, n_out), int16, or fractions if weights are not rounded (then steps is 0).
-    law, read : (6,), laws of write error and read noise.  write : whether there are errors to draw.
-    key : (2,) uint32; the plus cells are plane 2 * plane, the minus cells 2 * plane + 1.
-    out : (n_in, n_out), added to with `weight`.  variance : the same with weight**2, or (0, 0).
-    first_column : of the whole matrix, a multiple of BLOCK.
-    """
-    n_in, n_out = levels.shape
-    across = (n_out + BLOCK - 1) // BLOCK
-    places = np.zeros((BATCH, 2), np.int64)
-    words = np.empty(BATCH * BLOCK, np.uint32)
-    tails, logs = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
-    z_plus, z_minus = np.zeros(BATCH * BLOCK, np.float32), np.zeros(BATCH * BLOCK, np.float32)
-    fractions, plus, minus = np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype), np.empty(BLOCK, out.dtype)
-    for start in range(0, n_in * across, BATCH):
-        count = min(BATCH, n_in * across - start)
-        for block in range(count):
-            places[block, 0] = (start + block) // across
-            places[block, 1] = first_column // BLOCK + (start + block) % across
-        if write:
-            draw_blocks(key, np.uint32(2 * plane), places, z_plus, words, tails, logs)
-            draw_blocks(key, np.uint32(2 * plane + 1), places, z_minus, words, tails, logs)
-        for block in range(count):
-            i, first = places[block, 0], places[block, 1] * BLOCK - first_column
-            n = min(BLOCK, n_out - first)
-            z = slice(block * BLOCK, block * BLOCK + n)
-            if steps:
-                digit_fractions(levels[i, first : first + n], shift, steps, fractions[:n])
-            else:
-                fractions[:n] = levels[i, first : first + n]
-            write_pairs(fractions[:n], g_min, law, z_plus[z], z_minus[z], plus[:n], minus[:n])
-            add_differences(plus[:n], minus[:n], weight, out[i, first : first + n])
-            if variance.size:
-                add_variances(plus[:n], minus[:n], weight * weight, read, variance[i, first : first + n])
+    """Add `weight` times plus minus minus, (rows, n), to `sums`, (rows, n)."""
+    for i in range(plus.shape[0]):
+        for j in range(plus.shape[1]):
+            sums[i, j] += weight * (plus[i, j] - minus[i, j])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""From weights to what the cells are meant to hold: scale, rounding, slices, row tiles; and the laws of their errors.
+"""From weights to what the cells are meant to hold: scale, rounding, slices, row tiles.
 
 Nothing here depends on a chip. Conductances are fractions of `g_max`, currents are in cell units (one cell at g_max
 driven by a full-scale input).
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import MAX_COEFFICIENTS, Crossbar, Device, Law, NormalOfRange, NormalOfTarget
+from cimstudy.hardware import Crossbar
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -21,22 +21,6 @@ def row_tiles(n_in: int, rows: int) -> list[slice]:
     count = -(-n_in // rows)
     edges = [round(tile * n_in / count) for tile in range(count + 1)]
     return [slice(first, last) for first, last in pairwise(edges)]
-
-
-def sigma_coefficients(law: Law | None, device: Device) -> Array:
-    """Coefficients c of sigma / g_max = max(sum_i c_i r**i, 0), r = g / g_max, (MAX_COEFFICIENTS,); zeros for no law.
-
-    Every law is a polynomial of the conductance, and all have one length, so one compiled kernel serves them all.
-    """
-    if law is None:
-        given = []
-    elif isinstance(law, NormalOfRange):
-        given = [law.std * (1 - device.g_min / device.g_max)]
-    elif isinstance(law, NormalOfTarget):
-        given = [0.0, law.std]
-    else:
-        given = [law.scale * coefficient for coefficient in law.coefficients]
-    return np.array(given + [0.0] * (MAX_COEFFICIENTS - len(given)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cimstudy.analog import kernels
-from cimstudy.analog.mapping import Array, Targets, check_weights, row_tiles, sigma_coefficients, weight_targets
+from cimstudy.analog import cells, kernels
+from cimstudy.analog.mapping import Array, Targets, check_weights, row_tiles, weight_targets
 from cimstudy.analog.random import Key
 from cimstudy.errors import InputError
 from cimstudy.hardware import Dac, Hardware
@@ -25,6 +25,7 @@ from cimstudy.hardware import Dac, Hardware
 BUFFER_ROWS = 256  # vectors (times input pulses) of one sgemm
 BUFFER_COLUMNS = 768  # with BUFFER_ROWS: 786 kB of float32, which fits a second-level cache
 COLUMNS_TOGETHER = BUFFER_COLUMNS  # a part of a matrix begins at a multiple, and then has the whole matrix's bits
+BLOCK_CELLS = 2**16  # cells of one plane that are written together: 256 kB of float32
 MOST_CURRENTS = 2**24  # that a calibration looks at, for each slice
 
 
@@ -200,38 +201,47 @@ def program_mapped(mapped: MappedMatrix, key: Key) -> ProgrammedMatrix:
     device, targets = mapped.hardware.device, mapped.targets
     collapsed = mapped.hardware.crossbar.adc is None
     planes = np.zeros((1 if collapsed else targets.slices, *mapped.shape), mapped.dtype)
-    variances = read_variances(mapped, planes.shape)
-    words = key.of("programming").words
-    write_law = sigma_coefficients(device.programming, device).astype(mapped.dtype)
-    read_law = sigma_coefficients(device.read_noise, device).astype(mapped.dtype)
-    weights = slice_weights(mapped).astype(mapped.dtype)
-    for index in range(targets.slices):
-        plane = 0 if collapsed else index
-        kernels.program_slice(
-            targets.levels,
-            index * (targets.slice_bits or 0),
-            0 if targets.slice_bits is None else targets.steps,
-            planes.dtype.type(device.g_min / device.g_max),
-            write_law,
-            bool(write_law.any()),
-            words,
-            index,
-            weights[index] if collapsed else planes.dtype.type(1),
-            planes[plane],
-            read_law,
-            variances[plane] if variances.ndim else np.zeros((0, 0), mapped.dtype),
-            mapped.first_column,
-        )
+    variances = np.zeros_like(planes) if cells.noise_varies(device) else pair_variance(mapped)
+    weights = slice_weights(mapped).astype(mapped.dtype) if collapsed else np.ones(targets.slices, mapped.dtype)
+    for rows in row_blocks(*mapped.shape):
+        for index in range(targets.slices):
+            pair = [
+                cells.hold(target, device, key, cells.Place(2 * index + sign, rows.start, mapped.first_column))
+                for sign, target in enumerate(pair_targets(mapped, rows, index))
+            ]
+            plane = 0 if collapsed else index
+            kernels.add_differences(pair[0].now, pair[1].now, weights[index], planes[plane, rows])
+            if variances.ndim:
+                noise = cells.read_variance(pair[0], device) + cells.read_variance(pair[1], device)
+                variances[plane, rows] += weights[index] ** 2 * noise
     return ProgrammedMatrix(mapped=mapped, planes=planes, variances=variances, noise_key=key.of("read noise"))
 
 
-def read_variances(mapped: MappedMatrix, shape: tuple[int, ...]) -> Array:
-    """Where read-noise variances go: zeros to be added to, or the number that holds for all cells (or none)."""
-    device = mapped.hardware.device
-    law = sigma_coefficients(device.read_noise, device)
-    if law[1:].any():
-        return np.zeros(shape, mapped.dtype)
-    pair = 2 * max(law[0], 0.0) ** 2
+def row_blocks(n_in: int, n_out: int) -> list[slice]:
+    """Rows whose cells are written together: so few that their conductances and draws stay in the cache."""
+    step = max(1, BLOCK_CELLS // n_out)
+    return [slice(first, min(first + step, n_in)) for first in range(0, n_in, step)]
+
+
+def pair_targets(mapped: MappedMatrix, rows: slice, index: int) -> tuple[Array, Array]:
+    """What the plus and the minus cells of one slice are to hold, (rows, n_out) each, fractions of g_max."""
+    device, targets = mapped.hardware.device, mapped.targets
+    levels = targets.levels[rows]
+    plus, minus = np.empty(levels.shape, mapped.dtype), np.empty(levels.shape, mapped.dtype)
+    kernels.pair_targets(
+        levels,
+        index * (targets.slice_bits or 0),
+        0 if targets.slice_bits is None else targets.steps,
+        plus.dtype.type(device.g_min / device.g_max),
+        plus,
+        minus,
+    )
+    return plus, minus
+
+
+def pair_variance(mapped: MappedMatrix) -> Array:
+    """The read-noise variance of a pair where all cells have the same; of all its slices together if they collapse."""
+    pair = 2 * cells.uniform_variance(mapped.hardware.device)
     if mapped.hardware.crossbar.adc is None:
         pair *= (slice_weights(mapped) ** 2).sum()
     return np.array(pair, mapped.dtype)

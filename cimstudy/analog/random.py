@@ -10,6 +10,7 @@ Columns are drawn in blocks of 64: 16 counters of 4 words each, so that a block 
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numba
@@ -42,13 +43,10 @@ class Key:
 
     def of(self, *names: str) -> Self:
         """The key of a named part of this stream; different names give unrelated streams."""
-        key = self
+        low, high = self.low, self.high
         for name in names:
-            digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-            counter = np.frombuffer(digest, "<u4").astype(np.uint32)
-            words = philox(np.uint32(key.low), np.uint32(key.high), counter)
-            key = type(self)(int(words[0]), int(words[1]))
-        return key
+            low, high = derived(low, high, name)
+        return type(self)(low, high)
 
     @property
     def words(self) -> np.ndarray:
@@ -157,9 +155,17 @@ def draw_blocks(key, plane, places, z, words, tails, logs):
     words_to_normals(words, tails, logs, z)
 
 
+@lru_cache(maxsize=1024)
+def derived(low: int, high: int, name: str) -> tuple[int, int]:
+    """The words of the key of a named part of the stream of another key."""
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
+    words = philox(np.uint32(low), np.uint32(high), np.frombuffer(digest, "<u4").astype(np.uint32))
+    return int(words[0]), int(words[1])
+
+
 @numba.njit(cache=True, nogil=True)
-def fill_normals(key, plane, first_row, out):
-    """Fill `out` (rows, columns) float32 with the normals of `plane`, from row `first_row` on."""
+def fill_normals(key, plane, first_row, first_column, out):
+    """Fill `out` (rows, columns) float32 with the normals of `plane`, from a row and a multiple of BLOCK columns on."""
     rows, columns = out.shape
     across = (columns + BLOCK - 1) // BLOCK
     places = np.zeros((BATCH, 2), np.int64)
@@ -171,7 +177,7 @@ def fill_normals(key, plane, first_row, out):
         count = min(BATCH, rows * across - start)
         for block in range(count):
             places[block, 0] = first_row + (start + block) // across
-            places[block, 1] = (start + block) % across
+            places[block, 1] = first_column // BLOCK + (start + block) % across
         draw_blocks(key, plane, places, z, words, tails, logs)
         for block in range(count):
             row = (start + block) // across
@@ -180,12 +186,14 @@ def fill_normals(key, plane, first_row, out):
                 out[row, column + j] = z[block * BLOCK + j]
 
 
-def normals(key: Key, shape: tuple[int, int], *, plane: int = 0, first_row: int = 0) -> np.ndarray:
+def normals(
+    key: Key, shape: tuple[int, int], *, plane: int = 0, first_row: int = 0, first_column: int = 0
+) -> np.ndarray:
     """Standard normal draws, float32, (rows, columns), of one plane of a stream.
 
     A draw depends on key, plane, row and column alone: `normals(key, (2, n), first_row=5)` are rows 5 and 6 of any
-    larger array. Single-precision tails end at 6.2.
+    larger array. `first_column` is a multiple of 64. Single-precision tails end at 6.2.
     """
     out = np.empty(shape, np.float32)
-    fill_normals(key.words, np.uint32(plane), first_row, out)
+    fill_normals(key.words, np.uint32(plane), first_row, first_column, out)
     return out
