@@ -182,8 +182,12 @@ def show(
 @app.command()
 def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
     store: StoreArgument,
+    kind: Annotated[
+        str, typer.Argument(metavar="[KIND]", help="line, heatmap, layers, drift or breakdown; default: line")
+    ] = "line",
     metric: MetricOption = None,
     x: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis to draw along; default: the first")] = None,
+    y: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis upwards, of a heatmap")] = None,
     hue: Annotated[str | None, typer.Option(metavar="AXIS", help="a line for each value; default: the second")] = None,
     select: Annotated[
         list[str] | None,
@@ -193,17 +197,20 @@ def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
         Path | None, typer.Option("--output", "-o", metavar="FILE", help=".png, .svg or .pdf; default: NAME-METRIC.png")
     ] = None,
 ) -> int:
-    """Draw a result over one axis, a line for each value of another."""
-    from cimstudy.analysis import first_metric, line, save  # noqa: PLC0415
+    """Draw a result: over one axis with a line for each value of another, or in one of the other kinds of plot."""
+    from cimstudy.analysis import plots  # noqa: PLC0415
     from cimstudy.study import open_results  # noqa: PLC0415
 
+    axes = {name: axis for name, axis in {"x": x, "y": y, "hue": hue}.items() if axis is not None}
+    draw = plots.of_kind(kind, axes)
     ds = open_results(store)
-    name = metric or first_metric(ds)
+    name = metric or plots.default_metric(ds, kind)
     chosen: dict[str, list[Any]] = {}
     for axis, value in map(assignment, select or []):
         chosen.setdefault(axis, []).append(value)
-    target = output or Path(f"{file_name(str(ds.attrs.get('name', 'study')))}-{file_name(name)}.png")
-    print(save(line(ds, name, x, hue, select=chosen), target))
+    parts = [str(ds.attrs.get("name", "study")), name, *([] if kind == "line" else [kind])]
+    target = output or Path(f"{'-'.join(map(file_name, parts))}.png")
+    print(plots.save(draw(ds, name, select=chosen, **axes), target))
     return DONE
 
 

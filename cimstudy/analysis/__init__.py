@@ -1,7 +1,7 @@
 """Statistics and plots of a study's dataset. Importing it gives datasets the accessor `ds.cim`."""
 
+from cimstudy.analysis import plots
 from cimstudy.analysis.accessor import Accessor
-from cimstudy.analysis.plots import line, save
 from cimstudy.analysis.statistics import first_metric, metrics, summary, table
 from cimstudy.analysis.tables import TextTable, document, text_table
 from cimstudy.analysis.two_level import two_level
@@ -11,9 +11,8 @@ __all__ = [
     "TextTable",
     "document",
     "first_metric",
-    "line",
     "metrics",
-    "save",
+    "plots",
     "summary",
     "table",
     "text_table",

@@ -11,11 +11,15 @@ from cimstudy.analysis.two_level import two_level
 
 @dataclass(frozen=True)
 class Plots:
-    """Plots of one dataset: `ds.cim.plot.line(...)` is `cimstudy.analysis.line(ds, ...)`."""
+    """Plots of one dataset: `ds.cim.plot.line(...)` is `cimstudy.analysis.plots.line(ds, ...)`."""
 
     ds: xr.Dataset
 
     line = Method(plots.line)
+    heatmap = Method(plots.heatmap)
+    layers = Method(plots.layers)
+    drift = Method(plots.drift)
+    breakdown = Method(plots.breakdown)
 
 
 @xr.register_dataset_accessor("cim")  # type: ignore[no-untyped-call]

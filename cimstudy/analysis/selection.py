@@ -15,11 +15,11 @@ MOST_LINES = 10  # more cannot be told apart
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What a plot shows of a table: its rows, one for each value of `x` and `hue`."""
+    """What a plot shows of a table: its rows, one for each value of `x` and `by`."""
 
     rows: pd.DataFrame
     x: str
-    hue: str | None
+    by: str | None  # what tells apart points at the same `x`: the lines of a plot, the rows of a map
     fixed: Mapping[str, Any]  # the one value shown of an axis that has more
     hidden: Sequence[str]  # axes that vary together with those shown
 
@@ -30,17 +30,21 @@ class View:
 
 
 def view(
-    rows: pd.DataFrame, names: Sequence[str], x: str | None, hue: str | None, select: Mapping[str, Any] | None
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    axes: Mapping[str, str | None],
+    select: Mapping[str, Any] | None,
 ) -> View:
     """The part of a table, whose axes are `names`, that a plot of these choices shows.
 
+    axes : the two axes of the plot by the names of its arguments, such as `x` and `hue`; None for the first that vary.
     Raises InputError for unknown names and values, and for axes left to be selected.
     """
     shown = selected(rows, names, select or {})
-    x, hue = shown_axes(shown, names, x, hue)
-    check_lines(shown, names, x, hue)
+    x, by = shown_axes(shown, names, axes)
+    check_unique(shown, names, x, by)
     fixed = {name: shown[name].iloc[0] for name in varying(rows, names, varying(shown, names, []))}
-    return View(rows=shown, x=x, hue=hue, fixed=fixed, hidden=varying(shown, names, [x, hue]))
+    return View(rows=shown, x=x, by=by, fixed=fixed, hidden=varying(shown, names, [x, by]))
 
 
 def selected(rows: pd.DataFrame, names: Sequence[str], select: Mapping[str, Any]) -> pd.DataFrame:
@@ -59,32 +63,40 @@ def selected(rows: pd.DataFrame, names: Sequence[str], select: Mapping[str, Any]
     return rows
 
 
-def shown_axes(rows: pd.DataFrame, names: Sequence[str], x: str | None, hue: str | None) -> tuple[str, str | None]:
-    """The axis to draw along and the one to draw lines for: those given, else the first that vary.
+def shown_axes(rows: pd.DataFrame, names: Sequence[str], axes: Mapping[str, str | None]) -> tuple[str, str | None]:
+    """The axis to draw along and the one that tells apart what lies there: those given, else the first that vary.
 
     Raises InputError if there is no such axis.
     """
-    for given in (x, hue):
+    x, by = axes.values()
+    for given in (x, by):
         if given is not None:
             check_axis(given, names)
-    free = [name for name in names if name != hue]
+    free = [name for name in names if name != by]
     if not free:
         raise InputError("this study has no further axis to draw along")
-    if x is not None and x == hue:
-        raise InputError(f"x and hue are both {x!r}: allowed are two different axes of {', '.join(names)}")
+    if x is not None and x == by:
+        raise InputError(f"{' and '.join(axes)} are both {x!r}: allowed are two different axes of {', '.join(names)}")
     x = x or next(iter(varying(rows, free, [])), free[0])
-    hue = hue or next((name for name in free if name != x and rows.groupby(x)[name].nunique().max() > 1), None)
-    return x, hue
+    by = by or next((name for name in free if name != x and rows.groupby(x)[name].nunique().max() > 1), None)
+    return x, by
 
 
-def check_lines(rows: pd.DataFrame, names: Sequence[str], x: str, hue: str | None) -> None:
-    """Refuse more lines than can be told apart, and several points at one place."""
-    if hue is not None and rows[hue].nunique() > MOST_LINES:
+def check_lines(shown: View) -> None:
+    """Refuse more lines than can be told apart."""
+    if shown.by is None:
+        return
+    found = levels(shown.rows[shown.by])
+    if len(found) > MOST_LINES:
         raise InputError(
-            f"{hue} has {rows[hue].nunique()} values, at most {MOST_LINES} lines can be told apart; select some of: "
-            f"{listed(levels(rows[hue]))}"
+            f"{shown.by} has {len(found)} values, at most {MOST_LINES} lines can be told apart; select some of: "
+            f"{listed(found)}"
         )
-    shown = [x] if hue is None else [x, hue]
+
+
+def check_unique(rows: pd.DataFrame, names: Sequence[str], x: str, by: str | None) -> None:
+    """Refuse several points at one place."""
+    shown = [x] if by is None else [x, by]
     if rows.duplicated(shown).any():
         left = "; ".join(f"{name}: {listed(levels(rows[name]))}" for name in varying(rows, names, shown))
         raise InputError(f"several points for each {' and '.join(shown)}; select one value of {left}")

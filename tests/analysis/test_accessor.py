@@ -23,7 +23,7 @@ def test_the_accessor_says_what_the_functions_say(grid: xr.Dataset) -> None:
 def test_a_method_is_the_function_of_its_name_without_the_dataset(
     grid: xr.Dataset, holder: type[Accessor | Plots], name: str
 ) -> None:
-    function = getattr(analysis, name)
+    function = getattr(analysis.plots if holder is Plots else analysis, name)
     bound = getattr(holder(grid), name)
     assert getattr(holder, name) is function
     assert bound.__doc__ == function.__doc__
@@ -32,7 +32,9 @@ def test_a_method_is_the_function_of_its_name_without_the_dataset(
 
 def test_the_accessor_draws_what_the_function_draws(grid: xr.Dataset) -> None:
     by_accessor = grid.cim.plot.line("perplexity", hue="programming_std", select={"programming_std": [0.02, 0.1]})
-    by_function = analysis.line(grid, "perplexity", hue="programming_std", select={"programming_std": [0.02, 0.1]})
+    by_function = analysis.plots.line(
+        grid, "perplexity", hue="programming_std", select={"programming_std": [0.02, 0.1]}
+    )
     drawn = [[line.get_xydata().tolist() for line in ax.get_lines()] for ax in (by_accessor, by_function)]
     assert drawn[0] == drawn[1]
     assert len(drawn[0]) == 3  # two lines and the reference

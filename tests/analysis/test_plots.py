@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cimstudy.analysis import line, save, summary
-from cimstudy.analysis.plots import label
+from cimstudy.analysis import summary
+from cimstudy.analysis.plots import line, save
+from cimstudy.analysis.plots.labels import label
 from cimstudy.analysis.selection import scale_of
 from cimstudy.errors import InputError
 
@@ -265,7 +266,7 @@ import sys, matplotlib, numpy as np
 settings = lambda: {key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != "backend"}
 before = settings()
 import xarray as xr
-from cimstudy.analysis import line, save
+from cimstudy.analysis.plots import line, save
 ds = xr.Dataset({"m": (("a", "trial"), np.ones((2, 3))), "status": (("a", "trial"), np.ones((2, 3)))}, {"a": [1, 2]})
 line(ds, "m")
 assert "matplotlib.pyplot" not in sys.modules
@@ -297,7 +298,7 @@ def test_without_matplotlib_the_message_says_how_to_install_it() -> None:
 import sys
 sys.modules["matplotlib"] = None  # what an import of a package that is not installed meets
 import xarray as xr
-from cimstudy.analysis import line
+from cimstudy.analysis.plots import line
 from cimstudy.errors import InputError
 ds = xr.Dataset({"m": (("a", "trial"), [[1.0, 2.0]]), "status": (("a", "trial"), [[1, 1]])}, {"a": [1]})
 try:
