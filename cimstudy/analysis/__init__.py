@@ -2,19 +2,30 @@
 
 from cimstudy.analysis import plots
 from cimstudy.analysis.accessor import Accessor
-from cimstudy.analysis.statistics import first_metric, metrics, summary, table
+from cimstudy.analysis.dataset import first_metric, metrics
+from cimstudy.analysis.pareto import pareto
+from cimstudy.analysis.quantiles import quantile
+from cimstudy.analysis.statistics import CollapseWarning, summary, table
 from cimstudy.analysis.tables import TextTable, document, text_table
+from cimstudy.analysis.tidy import failures, tidy
 from cimstudy.analysis.two_level import two_level
+from cimstudy.analysis.yields import yield_
 
 __all__ = [
     "Accessor",
+    "CollapseWarning",
     "TextTable",
     "document",
+    "failures",
     "first_metric",
     "metrics",
+    "pareto",
     "plots",
+    "quantile",
     "summary",
     "table",
     "text_table",
+    "tidy",
     "two_level",
+    "yield_",
 ]

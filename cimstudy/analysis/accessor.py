@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from cimstudy.analysis import plots, statistics
+from cimstudy.analysis import dataset, plots, statistics
 from cimstudy.analysis.method import Method
+from cimstudy.analysis.pareto import pareto
+from cimstudy.analysis.quantiles import quantile
+from cimstudy.analysis.tidy import failures, tidy
 from cimstudy.analysis.two_level import two_level
+from cimstudy.analysis.yields import yield_
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,17 @@ class Accessor:
 
     summary = Method(statistics.summary)
     table = Method(statistics.table)
+    quantile = Method(quantile)
+    yield_ = Method(yield_)
+    pareto = Method(pareto)
     two_level = Method(two_level)
+    tidy = Method(tidy)
+    failures = Method(failures)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the results."""
-        return statistics.metrics(self.ds)
+        return dataset.metrics(self.ds)
 
     @property
     def plot(self) -> Plots:

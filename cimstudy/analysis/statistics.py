@@ -1,19 +1,27 @@
 """Statistics over chips: what a study's dataset says about each point, with failed and pending cases left out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from cimstudy.analysis import chips, intervals
+from cimstudy.analysis.dataset import (
+    cases,
+    check_confidence,
+    counts,
+    described,
+    over_chips,
+    own_dims,
+    reference_of,
+    swept,
+)
+from cimstudy.analysis.yields import Limit, yield_
 from cimstudy.errors import InputError
 
-DONE = 1  # the value of `status` for a case that returned a result
-OF_POINTS = ("point", "setting")  # coordinates of points that are no axes
-BOOKKEEPING = ("status", "error", "duration")  # of a case, not results of it
 QUANTILES = {"q05": 0.05, "median": 0.5, "q95": 0.95}
 STATISTICS = {
     "mean": "mean of {}",
@@ -24,184 +32,110 @@ STATISTICS = {
     "median": "median of {} over chips",
     "q95": "95 % quantile of {} over chips",
     "worst": "{} of the worst chip",
+    "q05_low": "lower end of the interval of the 5 % quantile of {}",
+    "q05_high": "upper end of the interval of the 5 % quantile of {}",
+    "median_low": "lower end of the interval of the median of {}",
+    "median_high": "upper end of the interval of the median of {}",
+    "q95_low": "lower end of the interval of the 95 % quantile of {}",
+    "q95_high": "upper end of the interval of the 95 % quantile of {}",
 }
-COUNTS = ("n", "missing")
+COUNTS = ("collapsed", "n", "missing")
+RARE = 1e-3  # share of points with collapsed chips that chance alone may give
 
 
-def metrics(ds: xr.Dataset) -> tuple[str, ...]:
-    """Names of the results in a study's dataset, in the workload's order where the dataset says it."""
-    found = [str(name) for name, values in ds.items() if "trial" in values.dims and name not in BOOKKEEPING]
-    return ranked(found, ds.attrs.get("metrics"))
+class CollapseWarning(UserWarning):
+    """Some chips are far worse than the rest, and a mean hides them."""
 
 
-def first_metric(ds: xr.Dataset) -> str:
-    """The first result of a study. Raises InputError if it has none."""
-    found = metrics(ds)
-    if not found:
-        raise InputError("this dataset holds no results; need a study's dataset with results along `trial`")
-    return found[0]
-
-
-def swept(ds: xr.Dataset) -> tuple[str, ...]:
-    """Names of a study's axes: dimensions if the points are a full grid, else coordinates along `point`."""
-    if "point" not in ds.dims:
-        return tuple(str(dim) for dim in case_status(ds).dims if dim != "trial")
-    found = [str(name) for name, axis in ds.coords.items() if axis.dims == ("point",) and name not in OF_POINTS]
-    return ranked(found, ds.attrs.get("axes"))
-
-
-def ranked(names: Iterable[str], order: Sequence[str] | None) -> tuple[str, ...]:
-    """The names as `order` has them, others last: the variables of a store have no order of their own."""
-    places = {name: place for place, name in enumerate(order or ())}
-    return tuple(sorted(names, key=lambda name: places.get(name, len(places))))
-
-
-def own_dims(ds: xr.Dataset, metric: str) -> tuple[str, ...]:
-    """Dimensions that a metric has beyond those of a case, such as `layer`."""
-    cases = case_status(ds).dims
-    return tuple(str(dim) for dim in result(ds, metric).dims if dim not in cases)
-
-
-def summary(ds: xr.Dataset, metric: str, confidence: float = 0.95) -> xr.Dataset:
+def summary(
+    ds: xr.Dataset,
+    metric: str,
+    confidence: float = 0.95,
+    *,
+    at_most: Limit | None = None,
+    at_least: Limit | None = None,
+) -> xr.Dataset:
     """The statistics of one metric over its chips, at every point.
 
-    Variables: mean, std (of a sample: n - 1), ci_low and ci_high (Student's t; NaN for fewer than two chips), q05,
-    median, q95, worst, with the dimensions of the metric without `trial`; n and missing, with those of the points.
+    Variables: mean, std (of a sample: n - 1), ci_low and ci_high (Student's t; NaN for fewer than two chips); q05,
+    median, q95, each with the ends `_low` and `_high` of its interval (order statistics; infinite where there are too
+    few chips for an end); worst; collapsed: how many chips are far worse than the rest. They have the dimensions of the
+    metric without `trial`; n and missing those of the points. With a limit also share, share_low and share_high: the
+    share of chips that meet it, as `yield_` gives it.
     Only cases that are done count. A NaN that a case returned is a result: the statistics of its point are NaN.
-    Lazy where `ds` is.
+    Lazy where `ds` is; where it is in memory, a CollapseWarning says that a mean hides collapsed chips.
 
-    Raises InputError for an unknown metric or a confidence outside (0, 1).
+    Raises InputError for an unknown metric, a confidence outside (0, 1), or a dataset without cases.
     """
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence {confidence!r}: allowed are values between 0 and 1, such as 0.95")
-    values = one_chunk(result(ds, metric))
-    done = one_chunk(case_status(ds) == DONE)
+    found = summarised(ds, metric, confidence)
+    if found["collapsed"].chunks is None:
+        warn_of_collapse(metric, found["collapsed"].to_numpy())
+    if at_most is None and at_least is None:
+        return found
+    met = yield_(ds, metric, at_most=at_most, at_least=at_least, confidence=confidence)
+    return found.assign(share=met["share"], share_low=met["ci_low"], share_high=met["ci_high"])
+
+
+def summarised(ds: xr.Dataset, metric: str, confidence: float) -> xr.Dataset:
+    """`summary`, without a warning."""
+    check_confidence(confidence)
+    values, done = cases(ds, metric)
     check_names(ds)
-    stacked = xr.apply_ufunc(
-        describe,
-        values,
-        done,
-        kwargs={
-            "confidence": confidence,
-            "better": values.attrs.get("better"),
-            "reference": reference_of(values.attrs),
-        },
-        input_core_dims=[["trial"], ["trial"]],
-        output_core_dims=[["statistic"]],
-        dask="parallelized",
-        output_dtypes=[float],
-        dask_gufunc_kwargs={"output_sizes": {"statistic": len(STATISTICS)}},
+    attrs = {"long_name": metric} | values.attrs
+    settings = {"confidence": confidence, "better": attrs.get("better"), "reference": reference_of(attrs)}
+    found = over_chips(describe, (*STATISTICS, "collapsed"), values, done, **settings)
+    count = found["collapsed"].astype(int).assign_attrs(long_name="chips far worse than the rest", units="1")
+    labelled = {name: described(found[name], attrs, meaning) for name, meaning in STATISTICS.items()}
+    return xr.Dataset(
+        labelled | {"collapsed": count} | counts(done), attrs={"metric": metric, "confidence": confidence}
     )
-    known = {key: values.attrs[key] for key in ("units", "better", "reference") if key in values.attrs}
-    long_name = values.attrs.get("long_name", metric)
-    found = {
-        name: stacked.isel(statistic=i).assign_attrs(known, long_name=meaning.format(long_name))
-        for i, (name, meaning) in enumerate(STATISTICS.items())
-    }
-    n = done.sum("trial").assign_attrs(long_name="chips counted", units="1")
-    missing = (done.sizes["trial"] - n).assign_attrs(long_name="chips left out: failed or pending", units="1")
-    return xr.Dataset(found | {"n": n, "missing": missing}, attrs={"metric": metric, "confidence": confidence})
 
 
 def table(ds: xr.Dataset, metric: str, confidence: float = 0.95) -> pd.DataFrame:
     """`summary` in long form: one row a point, a column for each axis and each statistic."""
-    statistics = summary(ds, metric, confidence)
+    statistics = summarised(ds, metric, confidence)
     columns = [*swept(ds), *own_dims(ds, metric), *STATISTICS, *COUNTS]
     if not statistics.dims:
         statistics = statistics.expand_dims("point")
-    return statistics.to_dataframe().reset_index()[columns]
+    rows = statistics.to_dataframe().reset_index()[columns]
+    warn_of_collapse(metric, rows["collapsed"].to_numpy())
+    return rows
 
 
 def describe(
     values: NDArray[Any], done: NDArray[np.bool_], *, confidence: float, better: str | None, reference: float | None
 ) -> NDArray[np.float64]:
-    """The statistics named in STATISTICS over the last axis, of the cases that are done.
+    """The statistics named in STATISTICS over the last axis, of the cases that are done, and the collapsed chips.
 
     values, done : (..., trials).  Returns (..., statistics).
     """
     done, values = np.broadcast_arrays(done, values)
-    n = done.sum(-1)
-    ordered = np.sort(np.where(done, values, np.nan), axis=-1)  # those not done come last
-    quantiles = {name: quantile(ordered, n, q) for name, q in QUANTILES.items()}
-    mean, std = moments(values, done, quantiles["median"])
-    half = stdtrit(np.where(n > 1, n - 1, np.nan), (1 + confidence) / 2) * std / np.sqrt(np.maximum(n, 1))
-    with np.errstate(invalid="ignore"):  # an infinite result has a mean and no interval
-        interval = {"ci_low": mean - half, "ci_high": mean + half}
-    centre = quantiles["median"] if reference is None else np.float64(reference)
-    worst = worst_of(ordered[..., 0], quantile(ordered, n, 1.0), centre, better)
-    found = {"mean": mean, "std": std, "worst": worst} | interval | quantiles
-    stacked = np.stack([found[name] for name in STATISTICS], axis=-1)
-    undefined = (done & np.isnan(values)).any(-1)
-    return np.where(undefined[..., None], np.nan, stacked)
+    n, ordered = done.sum(-1), chips.ranked(values, done)
+    found = {name: chips.interpolated(ordered, n, q) for name, q in QUANTILES.items()}
+    for name, q in QUANTILES.items():
+        found[f"{name}_low"], found[f"{name}_high"] = intervals.of_quantile(ordered, n, q, confidence)
+    found["mean"], found["std"] = chips.moments(values, done, found["median"])
+    found["ci_low"], found["ci_high"] = intervals.of_mean(found["mean"], found["std"], n, confidence)
+    centre = found["median"] if reference is None else np.float64(reference)
+    found["worst"] = chips.worst_of(ordered[..., 0], chips.interpolated(ordered, n, 1.0), centre, better)
+    undefined = (done & np.isnan(values)).any(-1)[..., None]
+    stacked = np.where(undefined, np.nan, np.stack([found[name] for name in STATISTICS], axis=-1))
+    return np.concatenate([stacked, chips.collapsed(values, done, found["median"], better)[..., None]], axis=-1)
 
 
-def moments(
-    values: NDArray[Any], done: NDArray[np.bool_], median: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and sample standard deviation of the cases that are done; NaN where there are too few.
-
-    values, done : (..., trials).  median : (...).  Sums are taken about the median, so equal chips have a spread of
-    exactly 0.
-    """
-    n = done.sum(-1)
-    shift = np.where(np.isfinite(median), median, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        mean = shift + np.where(done, values - shift[..., None], 0.0).sum(-1) / n
-        squares = np.where(done, (values - mean[..., None]) ** 2, 0.0).sum(-1)
-        return mean, np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
+def warn_of_collapse(metric: str, collapsed: NDArray[np.int_]) -> None:
+    """Warn of chips far worse than the rest, at more points than chance gives."""
+    points = np.count_nonzero(collapsed)
+    if points > RARE * collapsed.size:
+        warnings.warn(collapse(metric, collapsed), CollapseWarning, stacklevel=3)
 
 
-def quantile(ordered: NDArray[np.float64], n: NDArray[np.int_], q: float) -> NDArray[np.float64]:
-    """Linearly interpolated quantile of the first `n` values; NaN where there are none.
-
-    ordered : (..., trials), ascending.  n : (...).
-    """
-    place = np.maximum(n - 1, 0) * q
-    below = np.floor(place).astype(int)
-    low = np.take_along_axis(ordered, below[..., None], -1)[..., 0]
-    high = np.take_along_axis(ordered, np.ceil(place).astype(int)[..., None], -1)[..., 0]
-    part = place - below
-    with np.errstate(invalid="ignore"):  # between equal infinities there is nothing to interpolate
-        between = low + (high - low) * part
-    found: NDArray[np.float64] = np.where((low == high) | (part == 0), low, between)
-    return found
-
-
-def worst_of(
-    low: NDArray[np.float64], high: NDArray[np.float64], centre: NDArray[np.float64] | np.float64, better: str | None
-) -> NDArray[np.float64]:
-    """The worst of the values between `low` and `high`; where no side is better, the one farther from `centre`."""
-    if better == "lower":
-        return high
-    if better == "higher":
-        return low
-    with np.errstate(invalid="ignore"):
-        return np.where(high - centre >= centre - low, high, low)
-
-
-def reference_of(attrs: Mapping[Any, Any]) -> float | None:
-    """What the digital run measured; None if it is not known."""
-    value = attrs.get("reference")
-    if value is None or np.ndim(value) > 0 or not np.isfinite(value):
-        return None
-    return float(value)
-
-
-def result(ds: xr.Dataset, metric: str) -> xr.DataArray:
-    """The values of one metric. Raises InputError naming the metrics there are."""
-    known = metrics(ds)
-    if metric not in known:
-        raise InputError(f"unknown metric {metric!r}; this study has: {', '.join(known) or 'none'}")
-    return ds[metric]
-
-
-def case_status(ds: xr.Dataset) -> xr.DataArray:
-    """Which cases are done. Raises InputError if the dataset does not say."""
-    if "status" not in ds or "trial" not in ds["status"].dims:
-        raise InputError(
-            f"need a study's dataset with `status` along `trial`, got variables: {', '.join(map(str, ds)) or 'none'}"
-        )
-    return ds["status"]
+def collapse(metric: str, collapsed: NDArray[np.int_]) -> str:
+    """What to say of chips far worse than the rest."""
+    return (
+        f"{metric}: {collapsed.sum()} chips at {np.count_nonzero(collapsed)} of {collapsed.size} points are far worse "
+        "than the rest, and the mean hides them; look at the worst chip, at quantiles and at the yield"
+    )
 
 
 def check_names(ds: xr.Dataset) -> None:
@@ -209,8 +143,3 @@ def check_names(ds: xr.Dataset) -> None:
     for name in swept(ds):
         if name in (*STATISTICS, *COUNTS):
             raise InputError(f"axis {name!r} has the name of a statistic; rename it: ds.rename({name}=...)")
-
-
-def one_chunk(values: xr.DataArray) -> xr.DataArray:
-    """`values`, if lazy then with all chips of a point in one chunk, as a sort needs them."""
-    return values if values.chunks is None else values.chunk(trial=-1)

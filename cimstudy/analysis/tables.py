@@ -7,8 +7,9 @@ from typing import Any
 
 import xarray as xr
 
+from cimstudy.analysis.dataset import own_dims, reference_of, swept
 from cimstudy.analysis.selection import written
-from cimstudy.analysis.statistics import own_dims, reference_of, swept, table
+from cimstudy.analysis.statistics import table
 
 CONFIDENCE = 0.95
 

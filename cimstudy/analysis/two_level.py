@@ -7,7 +7,7 @@ variance without replication (Searle, Casella and McCulloch, Variance Components
 
 import xarray as xr
 
-from cimstudy.analysis.statistics import DONE, case_status, own_dims, result
+from cimstudy.analysis.dataset import DONE, case_status, own_dims, result
 from cimstudy.errors import InputError
 
 NAMES = {

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cimstudy.analysis.statistics import STATISTICS, describe, metrics, own_dims, summary, swept, table
+from cimstudy.analysis.dataset import metrics, own_dims, swept
+from cimstudy.analysis.statistics import COUNTS, STATISTICS, describe, summary, table
 from cimstudy.errors import InputError
 
+BASICS = ("mean", "std", "ci_low", "ci_high", "q05", "median", "q95", "worst")
 chips = arrays(float, st.integers(2, 12), elements=st.floats(-1e6, 1e6))
 better = st.sampled_from([None, "lower", "higher"])
 
@@ -24,11 +26,17 @@ def statistics_of(
     values = np.asarray(values, dtype=float)
     done = np.ones(values.shape, dtype=bool) if done is None else np.asarray(done, dtype=bool)
     found = describe(values, done, confidence=confidence, better=better, reference=reference)
-    return dict(zip(STATISTICS, np.moveaxis(found, -1, 0), strict=True))
+    return dict(zip((*STATISTICS, "collapsed"), np.moveaxis(found, -1, 0), strict=True))
+
+
+def basics_of(*arguments: Any, **settings: Any) -> Any:
+    """Those without intervals of quantiles."""
+    found = statistics_of(*arguments, **settings)
+    return {name: found[name] for name in BASICS}
 
 
 def test_four_chips_have_the_statistics_of_the_closed_forms() -> None:
-    found = statistics_of([2.0, 4.0, 6.0, 12.0], better="lower")
+    found = basics_of([2.0, 4.0, 6.0, 12.0], better="lower")
     std = math.sqrt((16 + 4 + 0 + 36) / 3)
     half = 3.1824463052837 * std / 2  # t(3) at 0.975, from a table
     expected = {"mean": 6, "std": std, "ci_low": 6 - half, "ci_high": 6 + half, "q05": 2.3, "median": 5, "q95": 11.1}
@@ -37,7 +45,7 @@ def test_four_chips_have_the_statistics_of_the_closed_forms() -> None:
 
 @given(chips, st.floats(0.5, 0.999))
 def test_statistics_agree_with_numpy_and_scipy(values: Any, confidence: float) -> None:
-    found = statistics_of(values, confidence=confidence)
+    found = basics_of(values, confidence=confidence)
     scale = max(1.0, np.abs(values).max())
     mean, std = values.mean(), values.std(ddof=1)
     half = scipy.stats.t.ppf((1 + confidence) / 2, values.size - 1) * std / math.sqrt(values.size)
@@ -48,7 +56,7 @@ def test_statistics_agree_with_numpy_and_scipy(values: Any, confidence: float) -
 @given(chips, better, st.randoms(use_true_random=False))
 def test_the_order_of_chips_changes_nothing(values: Any, better: str | None, random: Any) -> None:
     shuffled = random.sample(list(values), values.size)
-    before, after = statistics_of(values, better=better), statistics_of(shuffled, better=better)
+    before, after = basics_of(values, better=better), basics_of(shuffled, better=better)
     assert {name: before[name] for name in ("q05", "median", "q95", "worst")} == {
         name: after[name] for name in ("q05", "median", "q95", "worst")
     }
@@ -62,37 +70,37 @@ def test_cases_that_are_not_done_change_no_statistic(values: Any, better: str | 
     order = data.draw(st.permutations(range(values.size + junk.size)))
     done = np.r_[np.ones(values.size, bool), np.zeros(junk.size, bool)][order]
     everything = np.r_[values, junk][order]
-    alone, among = statistics_of(everything[done], better=better), statistics_of(everything, done, better=better)
+    alone, among = basics_of(everything[done], better=better), basics_of(everything, done, better=better)
     scale = max(1.0, np.abs(values).max())  # sums over more terms round differently
     np.testing.assert_allclose(list(among.values()), list(alone.values()), rtol=1e-9, atol=1e-12 * scale * 1e3)
 
 
 @given(st.floats(-1e6, 1e6), st.integers(2, 50))
 def test_equal_chips_have_no_spread_at_all(value: float, n: int) -> None:
-    found = statistics_of(np.full(n, value))
-    assert {name: float(at) for name, at in found.items()} == dict.fromkeys(STATISTICS, value) | {"std": 0.0}
+    found = basics_of(np.full(n, value))
+    assert {name: float(at) for name, at in found.items()} == dict.fromkeys(BASICS, value) | {"std": 0.0}
 
 
 def test_one_chip_has_a_mean_and_no_interval() -> None:
-    found = statistics_of([7.0])
+    found = basics_of([7.0])
     assert [float(found[name]) for name in ("mean", "q05", "median", "q95", "worst")] == [7.0] * 5
     assert np.isnan([found[name] for name in ("std", "ci_low", "ci_high")]).all()
 
 
 @pytest.mark.filterwarnings("error")
 def test_no_chip_has_no_statistics_and_no_warning() -> None:
-    assert np.isnan(list(statistics_of([1.0, 2.0], [False, False]).values())).all()
+    assert np.isnan(list(basics_of([1.0, 2.0], [False, False]).values())).all()
 
 
 @pytest.mark.filterwarnings("error")
 def test_an_infinite_result_counts() -> None:
-    found = statistics_of([1.0, 2.0, np.inf], better="lower")
+    found = basics_of([1.0, 2.0, np.inf], better="lower")
     assert [float(found[name]) for name in ("mean", "median", "worst")] == [np.inf, 2.0, np.inf]
     assert np.isnan(found["std"])
 
 
 def test_a_result_that_is_no_number_is_never_left_out_in_silence() -> None:
-    assert np.isnan(list(statistics_of([1.0, 2.0, np.nan]).values())).all()
+    assert np.isnan(list(basics_of([1.0, 2.0, np.nan]).values())).all()
 
 
 @pytest.mark.parametrize(
@@ -102,14 +110,14 @@ def test_a_result_that_is_no_number_is_never_left_out_in_silence() -> None:
 def test_the_worst_chip_is_the_one_farthest_on_the_bad_side(
     better: str | None, reference: float | None, worst: float
 ) -> None:
-    assert statistics_of([4.0, 1.0, 9.0], better=better, reference=reference)["worst"] == worst
+    assert basics_of([4.0, 1.0, 9.0], better=better, reference=reference)["worst"] == worst
 
 
 def test_the_interval_covers_the_mean_of_normal_chips_as_often_as_stated() -> None:
     studies, chips_each = 20_000, 8
     values = np.random.default_rng(11).normal(3.0, 2.0, (studies, chips_each))
     for confidence in (0.8, 0.95):
-        found = statistics_of(values, confidence=confidence)
+        found = basics_of(values, confidence=confidence)
         covered = np.mean((found["ci_low"] <= 3.0) & (found["ci_high"] >= 3.0))
         assert abs(covered - confidence) < 5 * math.sqrt(confidence * (1 - confidence) / studies)
 
@@ -129,7 +137,7 @@ def test_every_point_of_a_grid_has_the_statistics_of_its_own_done_chips(grid: xr
 
 def test_a_grid_and_its_points_have_the_same_statistics(grid: xr.Dataset, flat: xr.Dataset) -> None:
     along, over = summary(flat, "perplexity"), summary(grid, "perplexity")
-    for name in (*STATISTICS, "n", "missing"):
+    for name in (*STATISTICS, *COUNTS):
         np.testing.assert_array_equal(along[name].data, over[name].data.ravel())
 
 
@@ -171,7 +179,7 @@ def test_statistics_keep_the_units_and_say_what_they_are(grid: xr.Dataset) -> No
 
 def test_a_table_has_a_row_for_each_point(grid: xr.Dataset, flat: xr.Dataset) -> None:
     rows = table(grid, "perplexity")
-    assert list(rows.columns) == ["programming_std", "adc_bits", *STATISTICS, "n", "missing"]
+    assert list(rows.columns) == ["programming_std", "adc_bits", *STATISTICS, *COUNTS]
     assert rows.equals(table(flat, "perplexity"))
     assert rows["adc_bits"].tolist() == [5, 6, 8] * 4
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from cimstudy.analysis.dataset import metrics, own_dims, swept
 from cimstudy.analysis.plots.labels import long_name
 from cimstudy.analysis.plots.line import line
-from cimstudy.analysis.statistics import metrics, own_dims, swept
 from cimstudy.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cimstudy.analysis.dataset import own_dims, reference_of, swept
 from cimstudy.analysis.plots.figure import OKABE_ITO, look_of, new_axes
 from cimstudy.analysis.plots.labels import (
     CONFIDENCE,
@@ -21,7 +22,7 @@ from cimstudy.analysis.plots.labels import (
 )
 from cimstudy.analysis.plots.line import check_finished
 from cimstudy.analysis.selection import check_unique, levels, selected, view, written
-from cimstudy.analysis.statistics import own_dims, reference_of, swept, table
+from cimstudy.analysis.statistics import table
 from cimstudy.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from cimstudy.analysis.dataset import own_dims, reference_of, swept
 from cimstudy.analysis.plots.figure import RAMP, look_of, new_axes
 from cimstudy.analysis.plots.labels import (
     CONFIDENCE,
@@ -24,7 +25,7 @@ from cimstudy.analysis.plots.labels import (
 )
 from cimstudy.analysis.plots.line import check_finished
 from cimstudy.analysis.selection import View, levels, scale_of, view, written
-from cimstudy.analysis.statistics import own_dims, reference_of, swept, table
+from cimstudy.analysis.statistics import table
 from cimstudy.errors import InputError
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from cimstudy.analysis.dataset import first_metric, metrics, own_dims
 from cimstudy.analysis.plots.along import drift, layers
 from cimstudy.analysis.plots.breakdown import breakdown
 from cimstudy.analysis.plots.heatmap import heatmap
 from cimstudy.analysis.plots.line import line
-from cimstudy.analysis.statistics import first_metric, metrics, own_dims
 from cimstudy.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from cimstudy.analysis.dataset import reference_of
 from cimstudy.analysis.selection import View, is_category, levels, scale_of, written
-from cimstudy.analysis.statistics import reference_of
 from cimstudy.analysis.tables import in_units, thousands
 
 if TYPE_CHECKING:

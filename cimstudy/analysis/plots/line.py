@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import xarray as xr
 
+from cimstudy.analysis.dataset import own_dims, reference_of, swept
 from cimstudy.analysis.plots.figure import MARKERS, colours, look_of, new_axes
 from cimstudy.analysis.plots.labels import (
     CONFIDENCE,
@@ -20,7 +21,7 @@ from cimstudy.analysis.plots.labels import (
     wrapped,
 )
 from cimstudy.analysis.selection import View, check_lines, is_category, levels, view, written
-from cimstudy.analysis.statistics import own_dims, reference_of, swept, table
+from cimstudy.analysis.statistics import table
 from cimstudy.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,0 +1,137 @@
+"""What a study's dataset is: its metrics, its axes, and which of its cases are done."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cimstudy.errors import InputError
+
+DONE = 1  # the value of `status` for a case that returned a result
+OF_POINTS = ("point", "setting")  # coordinates of points that are no axes
+BOOKKEEPING = ("status", "error", "duration")  # of a case, not results of it
+
+
+def metrics(ds: xr.Dataset) -> tuple[str, ...]:
+    """Names of the results in a study's dataset, in the workload's order where the dataset says it."""
+    found = [str(name) for name, values in ds.items() if "trial" in values.dims and name not in BOOKKEEPING]
+    return ranked(found, ds.attrs.get("metrics"))
+
+
+def first_metric(ds: xr.Dataset) -> str:
+    """The first result of a study. Raises InputError if it has none."""
+    found = metrics(ds)
+    if not found:
+        raise InputError("this dataset holds no results; need a study's dataset with results along `trial`")
+    return found[0]
+
+
+def swept(ds: xr.Dataset) -> tuple[str, ...]:
+    """Names of a study's axes: dimensions if the points are a full grid, else coordinates along `point`."""
+    if "point" not in ds.dims:
+        return tuple(str(dim) for dim in case_status(ds).dims if dim != "trial")
+    found = [str(name) for name, axis in ds.coords.items() if axis.dims == ("point",) and name not in OF_POINTS]
+    return ranked(found, ds.attrs.get("axes"))
+
+
+def ranked(names: Iterable[str], order: Sequence[str] | None) -> tuple[str, ...]:
+    """The names as `order` has them, others last: the variables of a store have no order of their own."""
+    places = {name: place for place, name in enumerate(order or ())}
+    return tuple(sorted(names, key=lambda name: places.get(name, len(places))))
+
+
+def own_dims(ds: xr.Dataset, metric: str) -> tuple[str, ...]:
+    """Dimensions that a metric has beyond those of a case, such as `layer`."""
+    cases = case_status(ds).dims
+    return tuple(str(dim) for dim in result(ds, metric).dims if dim not in cases)
+
+
+def reference_of(attrs: Mapping[Any, Any]) -> float | None:
+    """What the digital run measured; None if it is not known."""
+    value = attrs.get("reference")
+    if value is None or np.ndim(value) > 0 or not np.isfinite(value):
+        return None
+    return float(value)
+
+
+def result(ds: xr.Dataset, metric: str) -> xr.DataArray:
+    """The values of one metric. Raises InputError naming the metrics there are."""
+    known = metrics(ds)
+    if metric not in known:
+        raise InputError(f"unknown metric {metric!r}; this study has: {', '.join(known) or 'none'}")
+    return ds[metric]
+
+
+def case_status(ds: xr.Dataset) -> xr.DataArray:
+    """Which cases are done. Raises InputError if the dataset does not say."""
+    if "status" not in ds or "trial" not in ds["status"].dims:
+        raise InputError(
+            f"need a study's dataset with `status` along `trial`, got variables: {', '.join(map(str, ds)) or 'none'}"
+        )
+    return ds["status"]
+
+
+def one_chunk(values: xr.DataArray) -> xr.DataArray:
+    """`values`, if lazy then with all chips of a point in one chunk, as a sort needs them."""
+    return values if values.chunks is None else values.chunk(trial=-1)
+
+
+def cases(ds: xr.Dataset, metric: str) -> tuple[xr.DataArray, xr.DataArray]:
+    """The values of a metric, and which cases are done; if lazy, with all chips of a point in one chunk.
+
+    Raises InputError for an unknown metric, and for a dataset without cases.
+    """
+    values, done = result(ds, metric), case_status(ds) == DONE
+    if done.size == 0:
+        raise InputError("this study has no cases yet; need at least one point and one chip")
+    return one_chunk(values), one_chunk(done)
+
+
+def counts(done: xr.DataArray) -> dict[str, xr.DataArray]:
+    """How many chips of each point count, and how many do not."""
+    n = done.sum("trial").assign_attrs(long_name="chips counted", units="1")
+    missing = (done.sizes["trial"] - n).assign_attrs(long_name="chips left out: failed or pending", units="1")
+    return {"n": n, "missing": missing}
+
+
+def over_chips(
+    function: Callable[..., NDArray[np.float64]], names: Sequence[str], *arrays: xr.DataArray, **settings: Any
+) -> dict[str, xr.DataArray]:
+    """What `function` makes of the chips of each point, under the names of what it returns. Lazy where the arrays are.
+
+    function : of arrays (..., trials) and the settings.  Returns (..., len(names)).
+    """
+    stacked = xr.apply_ufunc(
+        function,
+        *arrays,
+        kwargs=settings,
+        input_core_dims=[["trial"]] * len(arrays),
+        output_core_dims=[["statistic"]],
+        dask="parallelized",
+        output_dtypes=[float],
+        dask_gufunc_kwargs={"output_sizes": {"statistic": len(names)}},
+    )
+    return {name: stacked.isel(statistic=i) for i, name in enumerate(names)}
+
+
+def described(values: xr.DataArray, attrs: Mapping[Any, Any], meaning: str) -> xr.DataArray:
+    """`values` with the units of a metric of these attributes, and `meaning` of its name in words."""
+    known = {key: attrs[key] for key in ("units", "better", "reference") if key in attrs}
+    return values.assign_attrs(known, long_name=meaning.format(attrs.get("long_name", "the metric")))
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence that is no probability."""
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence {confidence!r}: allowed are values between 0 and 1, such as 0.95")
+
+
+def at_places(values: xr.DataArray, places: NDArray[np.intp]) -> NDArray[Any]:
+    """The chips of some points, by their places in C order: (places, trials)."""
+    dims = [dim for dim in values.dims if dim != "trial"]
+    where = np.unravel_index(places, [values.sizes[dim] for dim in dims]) if dims else ()
+    chosen = {dim: xr.DataArray(place, dims="place") for dim, place in zip(dims, where, strict=True)}
+    found = values.isel(chosen) if dims else values.expand_dims("place")
+    return found.transpose("place", "trial").to_numpy()
