@@ -1,0 +1,104 @@
+"""Compiled loops over the cells of arrays whose wires have resistance. Numba, one thread each.
+
+Every function fills arrays that the caller owns. Conductances are fractions of g_max, resistances are times g_max.
+"""
+
+import numba
+
+from cimstudy.analog.random import FASTMATH
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def cell_blocks(g, row_segments, column_segments, ports):
+    """Ports of small blocks of cells, built up cell by cell from the corner that is driven and sensed.
+
+    g : (arrays, down * r, across * c).  row_segments : (across * c,).  column_segments : (down * r,).
+    ports : (arrays, down, across, n, n), n = 2 (r + c), filled; order and meaning as in `cimstudy.analog.wires`.
+    """
+    arrays, down, across, n, _ = ports.shape
+    r, c = g.shape[1] // down, g.shape[2] // across
+    seen = ports[0, 0, 0, 0].copy()
+    for place in range(arrays * down * across):
+        array, block_row, block_column = place // (down * across), place // across % down, place % across
+        block = ports[array, block_row, block_column]
+        block[:] = 0
+        for i in range(r + c):
+            block[i, r + c + i] = block[r + c + i, i] = 1
+        for i in range(r - 1, -1, -1):
+            for j in range(c):
+                row, column = block_row * r + i, block_column * c + j
+                right, top = r + c + i, 2 * r + c + j
+                block[right, right] -= row_segments[column]
+                block[top, top] -= column_segments[row]
+                for p in range(n):  # what drives the cell's current
+                    seen[p] = block[right, p] + block[top, p]
+                conductance = g[array, row, column] / (1 - g[array, row, column] * (seen[right] + seen[top]))
+                for p in range(n):
+                    weight = conductance * seen[p]
+                    if weight != 0:
+                        for q in range(n):
+                            block[p, q] += weight * seen[q]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def line_solutions(g, segments, drive, far):
+    """Lines of cells, each between one end and ideal wires on the other side of its cells.
+
+    g : (n, lines), n cells from the driven end on.  segments : (n,), each before its cell.
+    drive : (n, lines), filled with the voltage at each cell over that of the driven end.
+    far : (n, lines), filled so that a current into cell j changes the voltage at cell i <= j by far[i] * drive[j].
+    """
+    n, lines = g.shape
+    beyond = drive[0].copy()
+    before = drive[0].copy()
+    admittance = drive.copy()
+    beyond[:] = 0
+    before[:] = 0
+    for i in range(n - 1, -1, -1):
+        for k in range(lines):
+            admittance[i, k] = g[i, k] + beyond[k]
+            beyond[k] = admittance[i, k] / (1 + segments[i] * admittance[i, k])
+    for i in range(n):
+        for k in range(lines):
+            behind = before[k] + segments[i]
+            drive[i, k] = (drive[i - 1, k] if i else 1) / (1 + segments[i] * admittance[i, k])
+            far[i, k] = behind / (1 + behind * admittance[i, k]) / drive[i, k]
+            before[k] = behind / (1 + behind * g[i, k])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def sweep(taken, kept, segment, given, source, beyond, voltage, out):
+    """One cell of a word line, for many sources at once, (sources,): see `couple_lines`."""
+    for k in range(len(source)):
+        voltage[k] = kept * voltage[k] + segment * beyond[k]
+        beyond[k] -= taken * source[k]
+        out[k] += given * voltage[k]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def couple_lines(above, below, drive, kept, segment, source_above, source_below, total_above, total_below, out):
+    """Add what the current of each source's row does to the other rows through the bit lines that they share.
+
+    A source's current changes the voltages of its bit lines at every row q, which changes the currents of row q, which
+    changes the voltage along the word line of row q.
+    above, below : (rows, columns), of row q for sources in rows up to q and beyond.  drive, kept, segment : the same,
+    of its word line.  source_above, source_below : (columns, rows), of the sources.  total_above, total_below : (rows,
+    rows), sums over columns of drive * above * source_above, and so on.  out : (columns, rows), added to.
+    """
+    rows, columns = drive.shape
+    beyond, voltage = total_above[0].copy(), total_above[0].copy()
+    for q in range(rows):
+        split = q + 1
+        beyond[:split] = total_above[q, :split]
+        beyond[split:] = total_below[q, split:]
+        voltage[:] = 0
+        for c in range(columns):
+            line = drive[q, c], kept[q, c], segment[q, c]
+            sweep(
+                line[0] * above[q, c], line[1], line[2], below[q, c],
+                source_above[c, :split], beyond[:split], voltage[:split], out[c, :split],
+            )  # fmt: skip
+            sweep(
+                line[0] * below[q, c], line[1], line[2], below[q, c],
+                source_below[c, split:], beyond[split:], voltage[split:], out[c, split:],
+            )  # fmt: skip
