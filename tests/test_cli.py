@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from cimstudy.analysis import table
+from cimstudy.analysis import document
 from cimstudy.cli import assignment, duration, file_name
 from cimstudy.errors import InputError
 from cimstudy.hardware import presets
@@ -250,7 +250,7 @@ def test_show_as_json_has_every_statistic_at_every_point(
     assert finished.returncode == 0
     found = json.loads(cimstudy("show", "results/toy.zarr", "--metric", "perplexity", "--json").stdout)
     with xr.open_zarr(folder / "results/toy.zarr") as ds:
-        assert found["points"] == table(ds, "perplexity").to_dict("records")
+        assert found["points"] == json.loads(json.dumps(document(ds, "perplexity")))["points"]
     known = {"study": "toy", "metric": "perplexity", "units": "1", "better": "lower", "reference": 20.0}
     assert {name: found[name] for name in known} == known
 
