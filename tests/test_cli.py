@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import xarray as xr
 
-from cimstudy.analysis import document
+from cimstudy.analysis import document, table
 from cimstudy.cli import assignment, duration, file_name
 from cimstudy.errors import InputError
 from cimstudy.hardware import presets
