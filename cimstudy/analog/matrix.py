@@ -67,9 +67,13 @@ class MappedMatrix:
         """The same mapping with other cell errors or converter bits, which change neither levels nor ranges."""
         return replace(self, hardware=hardware)
 
-    def program(self, key: Key | int) -> "ProgrammedMatrix":
-        """The matrix in the cells of one chip. The key (or seed) names the chip and the matrix."""
-        return program_mapped(self, key if isinstance(key, Key) else Key.root(key))
+    def program(self, key: Key | int, *, time: float = 0.0) -> "ProgrammedMatrix":
+        """The matrix in the cells of one chip, `time` seconds after programming.
+
+        The key (or seed) names the chip and the matrix. Raises InputError for a time that is negative or not finite.
+        """
+        check_time(time)
+        return program_mapped(self, key if isinstance(key, Key) else Key.root(key), time)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -183,11 +187,23 @@ def find_ranges(
     return replace(bare, adc=adc_ranges(parts, hardware, bare, x, dtype))
 
 
-def program_matrix(
-    w: Array, hardware: Hardware, key: Key | int, *, calibration: Array | None = None, dtype: Any = np.float32
+def program_matrix(  # noqa: PLR0913 - what is written, and when it is read
+    w: Array,
+    hardware: Hardware,
+    key: Key | int,
+    *,
+    time: float = 0.0,
+    calibration: Array | None = None,
+    dtype: Any = np.float32,
 ) -> ProgrammedMatrix:
     """One weight matrix in the cells of one chip: `map_matrix`, then `program`."""
-    return map_matrix(w, hardware, calibration=calibration, dtype=dtype).program(key)
+    return map_matrix(w, hardware, calibration=calibration, dtype=dtype).program(key, time=time)
+
+
+def check_time(time: float) -> None:
+    """Raise InputError unless `time` is one since programming."""
+    if not 0 <= time < np.inf:
+        raise InputError(f"time = {time}; allowed: seconds since programming, 0 or more")
 
 
 def slice_weights(mapped: MappedMatrix) -> Array:
@@ -196,8 +212,8 @@ def slice_weights(mapped: MappedMatrix) -> Array:
     return mapped.targets.significance / (1 - device.g_min / device.g_max)
 
 
-def program_mapped(mapped: MappedMatrix, key: Key) -> ProgrammedMatrix:
-    """Write every pair of cells with its error. Draws are keyed by slice, sign, row and column."""
+def program_mapped(mapped: MappedMatrix, key: Key, time: float) -> ProgrammedMatrix:
+    """Write every pair of cells with its error, and let it age. Draws are keyed by slice, sign, row and column."""
     device, targets = mapped.hardware.device, mapped.targets
     collapsed = mapped.hardware.crossbar.adc is None
     planes = np.zeros((1 if collapsed else targets.slices, *mapped.shape), mapped.dtype)
@@ -206,13 +222,13 @@ def program_mapped(mapped: MappedMatrix, key: Key) -> ProgrammedMatrix:
     for rows in row_blocks(*mapped.shape):
         for index in range(targets.slices):
             pair = [
-                cells.hold(target, device, key, cells.Place(2 * index + sign, rows.start, mapped.first_column))
+                cells.hold(target, device, key, cells.Place(2 * index + sign, rows.start, mapped.first_column), time)
                 for sign, target in enumerate(pair_targets(mapped, rows, index))
             ]
             plane = 0 if collapsed else index
             kernels.add_differences(pair[0].now, pair[1].now, weights[index], planes[plane, rows])
             if variances.ndim:
-                noise = cells.read_variance(pair[0], device) + cells.read_variance(pair[1], device)
+                noise = cells.read_variance(pair[0], device, time) + cells.read_variance(pair[1], device, time)
                 variances[plane, rows] += weights[index] ** 2 * noise
     return ProgrammedMatrix(mapped=mapped, planes=planes, variances=variances, noise_key=key.of("read noise"))
 
@@ -293,8 +309,7 @@ def calibrated_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array, 
     Of a large matrix only some vectors of the batch are taken, evenly spread, so that MOST_CURRENTS are looked at.
     """
     assert hardware.crossbar.adc is not None  # noqa: S101 - the caller's branch, for the type checker
-    ideal = hardware.device.replace("programming", None).replace("read_noise", None)
-    perfect = hardware.replace("device", ideal)
+    perfect = hardware.replace("device", hardware.device.without_errors())
     found: list[list[Array]] = [[] for _ in range(hardware.crossbar.weights.slices)]
     columns = sum(part.shape[1] for part in parts)
     for part in parts:

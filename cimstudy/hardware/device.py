@@ -1,48 +1,11 @@
-"""Device: one memory-cell technology, and the laws of its errors.
+"""Device: one memory-cell technology: its conductances, and the laws of its cells."""
 
-Conductances are in siemens. `g` is a conductance, `r` = g / g_max. A law's name says what its coefficients refer to.
-Programming error is drawn once per cell and chip, when the cell is written; read noise is drawn anew at every read.
-"""
-
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from cimstudy.hardware.laws import Cost, Drift, Faults, LognormalOfTarget, Programming, ReadNoise, Tabulated
 from cimstudy.hardware.part import Part
-
-MAX_COEFFICIENTS = 6  # of a polynomial law: up to the fifth power
-
-Fraction = Annotated[float, Field(ge=0, le=10)]
-
-
-class NormalOfRange(Part):
-    """Normal, with one sigma for all conductances: std * (g_max - g_min)."""
-
-    kind: Literal["normal_of_range"] = "normal_of_range"
-    std: Fraction = Field(description="standard deviation, fraction of g_max - g_min")
-
-
-class NormalOfTarget(Part):
-    """Normal, with a sigma proportional to the target conductance: std * g."""
-
-    kind: Literal["normal_of_target"] = "normal_of_target"
-    std: Fraction = Field(description="standard deviation, fraction of the target conductance")
-
-
-class PolynomialOfTarget(Part):
-    """Normal, with sigma = g_max * scale * sum_i coefficients[i] * (g / g_max)**i, not below 0.
-
-    The form in which programming statistics of PCM and ReRAM arrays are published.
-    """
-
-    kind: Literal["polynomial_of_target"] = "polynomial_of_target"
-    coefficients: Annotated[tuple[float, ...], Field(min_length=1, max_length=MAX_COEFFICIENTS)] = Field(
-        description="of sigma / g_max in powers of g / g_max"
-    )
-    scale: Fraction = Field(default=1.0, description="multiplies sigma: 1 is the published law")
-
-
-Law = Annotated[NormalOfRange | NormalOfTarget | PolynomialOfTarget, Field(discriminator="kind")]
 
 
 class Device(Part):
@@ -55,11 +18,32 @@ class Device(Part):
     technology: str = Field(default="ideal", description="ReRAM, PCM, FeFET, MRAM, flash, SRAM, ...")
     g_min: float = Field(default=0.0, ge=0, description="S; the conductance of a cell that holds 0")
     g_max: float = Field(default=25e-6, gt=0, description="S")
-    programming: Law | None = Field(default=None, description="error of a written conductance, drawn per cell and chip")
-    read_noise: Law | None = Field(default=None, description="noise of a read conductance, fresh at every read")
+    levels: Annotated[int, Field(ge=2, le=65536)] | None = Field(
+        default=None, description="evenly spaced conductances that a cell can be meant to hold; None: any"
+    )
+    programming: Programming | None = Field(
+        default=None, description="error of a written conductance; device-to-device: drawn per cell and chip"
+    )
+    drift: Drift | None = Field(default=None, description="how written conductances change with time")
+    read_noise: ReadNoise | None = Field(
+        default=None, description="noise of a read conductance; cycle-to-cycle: fresh at every read"
+    )
+    faults: Faults | None = Field(default=None, description="cells that cannot be written")
+    temperature: Annotated[float, Field(gt=0, le=1000)] = Field(default=300.0, description="K")
+    cost: Cost | None = Field(default=None, description="what a cell costs; changes no result")
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _consistent(self) -> Self:
         if self.g_min >= self.g_max:
             raise ValueError(f"need g_min < g_max, got g_min={self.g_min:g} S, g_max={self.g_max:g} S")
+        if self.programming is not None and self.programming.exact:
+            raise ValueError("programming.exact is of read noise: programming error is drawn for every cell as it is")
+        lognormal = isinstance(self.programming, LognormalOfTarget)
+        if lognormal and isinstance(self.drift, Tabulated):
+            raise ValueError("a tabulated drift goes on from a normal programming error, not from a lognormal one")
         return self
+
+    def without_errors(self) -> Self:
+        """The same technology whose cells hold what they are meant to hold, and are read exactly."""
+        perfect: dict[str, None] = dict.fromkeys(("programming", "drift", "read_noise", "faults"))
+        return type(self)(**dict(self) | perfect)

@@ -95,8 +95,7 @@ def default_calibration(model: Model) -> Array:
 
 def ideal(hardware: Hardware) -> Hardware:
     """The hardware without what does not change a mapping: cell errors and the resolution of output converters."""
-    device = hardware.device.replace("programming", None).replace("read_noise", None)
-    bare = hardware.replace("device", device)
+    bare = hardware.replace("device", hardware.device.without_errors())
     if bare.crossbar.adc is None:
         return bare
     return bare.replace("crossbar.adc.bits", type(bare.crossbar.adc).model_fields["bits"].default)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from cimstudy import memory
-from cimstudy.analog import Key, MappedMatrix
+from cimstudy.analog import Key, MappedMatrix, check_time
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Cache
-from cimstudy.transformer.blocks import Matrix, block_keys, blocks_of, stacked
+from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, stacked
 from cimstudy.transformer.calibration import map_model, model_ranges, placed_matrices
 from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
@@ -110,6 +110,7 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
     chunks: int | None = None,
     client: Client | None = None,
     watch: Watch | None = None,
+    time: float = 0.0,
 ) -> Chip:
     """Chip number `trial` of a hardware, with a model's weights programmed into it.
 
@@ -119,24 +120,31 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         product.  None: all cells, if they fit into a quarter of this process's memory.
     client : a Dask client, whose workers hold the cells, in parts of `chunks` bytes.
     watch : sees where errors enter.
-    The chip is the same, bit for bit, however it is held.  Raises InputError for seeds out of range, bad tokens, or a
-    pattern that fits no matrix.
+    time : since programming, s.
+    The chip is the same, bit for bit, however it is held.  Raises InputError for seeds or times out of range,
+    bad tokens, or a pattern that fits no matrix.
     """
     if chunks is not None and chunks < 1:
         raise InputError(f"chunks = {chunks}; allowed: bytes of cells to hold at a time, 1 or more")
+    check_time(time)
     key = Key.root(seed, trial)
     names = placed_matrices(model, hardware)
     if client is None and chunks is None and cell_bytes(model, hardware, names) <= memory.limit() / 4:
         mapped = map_model(model, hardware, calibration)
-        matrices = {name: written(model, hardware, name, blocks, key.of(name)) for name, blocks in mapped.items()}
+        matrices = {
+            name: written(blocks_of(model, hardware, name), blocks, key.of(name), time)
+            for name, blocks in mapped.items()
+        }
     else:
-        holder = Holder(model=model, chunk=chunks or CHUNK, client=client)
+        holder = Holder(model=model, chunk=chunks or CHUNK, client=client, time=time)
         ranges = model_ranges(model, hardware, calibration)
         matrices = {name: holder.matrix(hardware, name, ranges[name], key.of(name)) for name in names}
     return Chip(model=model, hardware=hardware, matrices=matrices, watch=watch)
 
 
-def written(model: Model, hardware: Hardware, name: str, mapped: Sequence[MappedMatrix], key: Key) -> Matrix:
-    """A matrix in the cells of one chip, from its blocks of rows."""
-    blocks = zip(blocks_of(model, hardware, name), mapped, block_keys(key, len(mapped)), strict=True)
-    return stacked([(block.rows, matrix.program(own)) for block, matrix, own in blocks])
+def written(blocks: Sequence[Block], mapped: Sequence[MappedMatrix], key: Key, time: float) -> Matrix:
+    """A matrix in the cells of one chip at a time since programming, from its blocks of rows."""
+    keys = block_keys(key, len(mapped))
+    return stacked(
+        [(block.rows, matrix.program(own, time=time)) for block, matrix, own in zip(blocks, mapped, keys, strict=True)]
+    )

@@ -64,13 +64,14 @@ class Holder:
     model: Model
     chunk: int
     client: Client | None
+    time: float  # since programming, s
 
     def matrix(self, hardware: Hardware, name: str, ranges: Sequence[Ranges], key: Key) -> Matrix:
         """One matrix of one chip."""
         blocks = blocks_of(self.model, hardware, name)
         found: list[tuple[slice, Matrix]] = []
         for block, range_, own in zip(blocks, ranges, block_keys(key, len(blocks)), strict=True):
-            writing = Writing(hardware=block.hardware, ranges=range_, key=own)
+            writing = Writing(hardware=block.hardware, ranges=range_, key=own, time=self.time)
             parts = parts_of(self.model, block, self.chunk)
             held = writing.chunked(parts) if self.client is None else writing.spread(self.client, self.model, parts)
             found.append((block.rows, held))
@@ -79,15 +80,16 @@ class Holder:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Writing:
-    """How one matrix of one chip is written: the hardware, its ranges, and the key of its draws."""
+    """How one matrix of one chip is written: the hardware, its ranges, the key of its draws, and its age in seconds."""
 
     hardware: Hardware
     ranges: Ranges
     key: Key
+    time: float
 
     def write(self, w: Array, first_column: int) -> ProgrammedMatrix:
         """Some columns of the matrix in cells. w : (n_in, n), from `first_column` on."""
-        return map_columns(w, self.hardware, self.ranges, first_column=first_column).program(self.key)
+        return map_columns(w, self.hardware, self.ranges, first_column=first_column).program(self.key, time=self.time)
 
     def chunked(self, parts: Columns) -> "ChunkedMatrix":
         """The matrix, written anew for each product."""

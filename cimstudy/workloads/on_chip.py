@@ -30,6 +30,7 @@ class OnChip(Part):
     """A network that is programmed into chips and measured there, beside the digital run of the same network."""
 
     model: str = Field(default="bundled", description="'bundled' or the folder of a checkpoint")
+    time: float = Field(default=0.0, ge=0, description="s since the chip was programmed")
     by_layer: bool = Field(default=False, description="measure also the signal-to-noise ratio of each layer's products")
 
     @property
@@ -74,7 +75,9 @@ class OnChip(Part):
         """Metrics of chip `trial` of a hardware."""
         model = loaded(self.model)
         watch = Watch() if self.by_layer else None
-        chip = program(model, hardware, seed=seed, trial=trial, calibration=self.calibration(), watch=watch)
+        chip = program(
+            model, hardware, seed=seed, trial=trial, calibration=self.calibration(), watch=watch, time=self.time
+        )
         found = self.score(self.outputs(chip), digital_outputs(self))
         return found if watch is None else {**found, "signal_to_noise": signal_to_noise(model, watch)}
 
@@ -101,9 +104,10 @@ def loaded(path: str) -> Model:
 
 def digital_outputs(workload: OnChip) -> Iterable[Any]:
     """What the digital run gives: kept for all chips, or computed anew beside each if that would fill the memory."""
+    timeless = workload.replace("time", 0.0)
     if workload.output_bytes() > memory.limit() / 8:
-        return digital_run(workload)
-    return kept_outputs(workload)
+        return digital_run(timeless)
+    return kept_outputs(timeless)
 
 
 @lru_cache(maxsize=2)

@@ -59,7 +59,11 @@ REFUSED = [
     ("crossbar.weights", {"bits": None, "slice_bits": 2}, "slice_bits=2 needs bits, but bits is None"),
     ("crossbar.adc.range", (1.0, 2.0), "adc.range has 2 values, allowed: one number or 1, a slice each"),
     ("architecture.crossbar", ("a b",), "pattern 'a b': allowed are names, dots, '*' and ranges such as 0-3"),
-    ("device.programming", {"kind": "magic"}, "expected tags: 'normal_of_range', 'normal_of_target', 'polynomial"),
+    (
+        "device.programming",
+        {"kind": "magic"},
+        "expected tags: 'normal_of_range', 'normal_of_target', 'normal_absolute'",
+    ),
     ("device.g_max", float("nan"), "device.g_max = nan: should be"),
 ]
 
