@@ -1,19 +1,10 @@
 """What arrays do to numbers: random streams, mapping, device statistics, converters, the product."""
 
-from cimstudy.analog.mapping import row_tiles
-from cimstudy.analog.matrix import (
-    COLUMNS_TOGETHER,
-    Listed,
-    MappedMatrix,
-    ProgrammedMatrix,
-    Ranges,
-    check_time,
-    find_ranges,
-    map_columns,
-    map_matrix,
-    program_matrix,
-)
+from cimstudy.analog.mapping import Ranges, row_tiles, weight_planes
+from cimstudy.analog.matrix import MappedMatrix, check_time, map_columns, map_matrix, program_matrix
+from cimstudy.analog.product import COLUMNS_TOGETHER, ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
+from cimstudy.analog.ranges import Listed, find_ranges
 
 __all__ = [
     "COLUMNS_TOGETHER",
@@ -29,4 +20,5 @@ __all__ = [
     "normals",
     "program_matrix",
     "row_tiles",
+    "weight_planes",
 ]

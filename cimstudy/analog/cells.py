@@ -208,6 +208,11 @@ def stuck(held: Array, device: Device, faults: Faults, z: Array) -> Array:
     return conductances(np.where(on, 1.0, np.where(off, lowest_of(device), held)), held)
 
 
+def are_exact(device: Device) -> bool:
+    """Whether cells hold and give what they are meant to hold, no more and no less."""
+    return device.levels is None and device.without_errors() == device
+
+
 def noise_varies(device: Device) -> bool:
     """Whether the read noise of a cell depends on what it holds."""
     coefficients = polynomial(device.read_noise, device)

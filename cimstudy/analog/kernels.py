@@ -21,25 +21,25 @@ def sigma_at(c, r):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def pair_targets(levels, shift, steps, g_min, plus, minus):
-    """What the two cells of each pair are to hold: one slice of signed weights, the magnitude in one of the two.
+def cell_targets(levels, sign, shift, steps, gain, below, g_min, targets):
+    """What cells of one polarity are to hold of one slice, fractions of g_max.
 
-    levels : (rows, n), int16, or fractions in [-1, 1] if weights are not rounded (then steps is 0).
-    shift : bits below the slice.  steps : its largest digit.  plus, minus : (rows, n), filled.
+    levels : (rows, n), whole numbers, or fractions if weights are not rounded (then steps is 0).  sign : -1 for cells
+    that hold negative levels, 1 for others.  shift : bits below the slice.  steps : its largest digit.
+    gain, below : a cell's share of its digit's fraction f is clip(gain * f - below, 0, 1).
+    targets : (rows, n), filled.
     """
-    zero = plus.dtype.type(0)
-    span = plus.dtype.type(1) - g_min
-    scale = plus.dtype.type(1) / plus.dtype.type(max(steps, 1))
+    zero, one = targets.dtype.type(0), targets.dtype.type(1)
+    span = one - g_min
+    scale = one / targets.dtype.type(max(steps, 1))
     for i in range(levels.shape[0]):
         for j in range(levels.shape[1]):
             if steps:
-                level = np.int32(levels[i, j])
-                digit = (abs(level) >> np.int32(shift)) & np.int32(steps)
-                fraction = scale * plus.dtype.type(digit if level >= 0 else -digit)
+                digit = (max(sign * np.int32(levels[i, j]), np.int32(0)) >> np.int32(shift)) & np.int32(steps)
+                fraction = scale * targets.dtype.type(digit)
             else:
-                fraction = plus.dtype.type(levels[i, j])
-            plus[i, j] = g_min + span * max(fraction, zero)
-            minus[i, j] = g_min + span * max(-fraction, zero)
+                fraction = targets.dtype.type(sign) * targets.dtype.type(levels[i, j])
+            targets[i, j] = g_min + span * min(max(gain * fraction - below, zero), one)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -70,13 +70,14 @@ def add_differences(plus, minus, weight, sums):
 
 
 @numba.njit(cache=True, nogil=True)
-def convert_inputs(x, bits, full_scale, top, levels, scales):
-    """Round inputs to signed levels. False if any input is not finite.
+def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
+    """Round inputs to levels. False if any input is not finite.
 
     x : (batch, n_in).  bits : the same memory as integers of the same size: magnitudes of floats are ordered like them,
     NaN and infinity last, and a maximum of integers is a vector instruction.
     full_scale : the input that drives a row fully, 0 for each vector's largest magnitude.
-    top : largest level, 0 to keep fractions.  levels : (batch, n_in), filled with level or fraction.
+    bottom : -1 for levels below zero, 0 for none.  top : largest level, 0 to keep fractions.
+    levels : (batch, n_in), filled with level or fraction.
     scales : (batch,), filled with input per level.
     """
     one = levels.dtype.type(1)
@@ -95,20 +96,20 @@ def convert_inputs(x, bits, full_scale, top, levels, scales):
             full = abs(x[i, place]) if largest else one
         finite &= np.isfinite(full) and largest < FIRST_INFINITE[x.itemsize // 8]
         gain = steps / full
-        convert_row(x[i], gain, steps, top, levels[i])
+        convert_row(x[i], gain, levels.dtype.type(bottom) * steps, steps, top, levels[i])
         scales[i] = full / steps
     return finite
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def convert_row(x, gain, steps, top, levels):
+def convert_row(x, gain, low, steps, top, levels):
     """One vector's inputs, clipped and rounded: (n_in,)."""
     if top:
         for j in range(len(x)):
-            levels[j] = np.rint(min(max(x[j] * gain, -steps), steps))
+            levels[j] = np.rint(min(max(x[j] * gain, low), steps))
     else:
         for j in range(len(x)):
-            levels[j] = min(max(x[j] * gain, -steps), steps)
+            levels[j] = min(max(x[j] * gain, low), steps)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -128,10 +129,10 @@ def serial_digits(levels, bits, digits):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def convert_and_add(currents, gain, top, magic, weights, sums):
+def convert_and_add(currents, gain, bottom, top, magic, weights, sums):
     """Output converter and shift-add: scale to codes, clip, round, weigh, add.
 
-    currents : (cycles, batch, n).  gain : codes per unit of current.  top : largest code.
+    currents : (cycles, batch, n).  gain : codes per unit of current.  bottom, top : smallest and largest code.
     magic : 1.5 * 2**(mantissa bits).  weights : (cycles,), value of a code.  sums : (batch, n), added to.
     """
     cycles, batch, n = currents.shape
@@ -140,8 +141,36 @@ def convert_and_add(currents, gain, top, magic, weights, sums):
         for i in range(batch):
             row, out = currents[cycle, i], sums[i]
             for j in range(n):
-                code = min(max(row[j] * gain, -top), top)
+                code = min(max(row[j] * gain, bottom), top)
                 out[j] += weight * ((code + magic) - magic)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_weighted(currents, weights, sums):
+    """Add currents (cycles, batch, n), weighed by weights (cycles,), to `sums` (batch, n)."""
+    for cycle in range(currents.shape[0]):
+        weight = weights[cycle]
+        for i in range(currents.shape[1]):
+            row, out = currents[cycle, i], sums[i]
+            for j in range(currents.shape[2]):
+                out[j] += weight * row[j]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def distort(currents, gain, bottom, top, gains, offsets, bow, s_shape):
+    """Turn currents into what imperfect converters round: unrounded codes with mismatch and integral nonlinearity.
+
+    currents : (cycles, batch, n), overwritten.  gain : codes per unit of current.  bottom, top : smallest and largest
+    code.  gains : (n,).  offsets : (n,), in ranges.  bow, s_shape : largest even and odd deviation, in ranges.
+    """
+    one, peak = top / top, currents.dtype.type(1.5 * np.sqrt(3.0))
+    for cycle in range(currents.shape[0]):
+        for i in range(currents.shape[1]):
+            row = currents[cycle, i]
+            for j in range(currents.shape[2]):
+                code = min(max(gains[j] * gain * row[j] + offsets[j] * top, bottom), top)
+                p = (code + code - top - bottom) / (top - bottom)
+                row[j] = code + top * (bow * (one - p * p) + s_shape * peak * (p - p * p * p))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)

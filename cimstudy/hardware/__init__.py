@@ -1,7 +1,9 @@
 """Descriptions of the hardware under study: frozen values, and presets with their sources. No arithmetic on arrays."""
 
 from cimstudy.hardware.architecture import Architecture
-from cimstudy.hardware.crossbar import Adc, Crossbar, Dac, Differential
+from cimstudy.hardware.coding import Coding, Differential, Offset
+from cimstudy.hardware.converters import Adc, Dac, Inl, Mismatch
+from cimstudy.hardware.crossbar import Crossbar
 from cimstudy.hardware.curves import (
     Curve,
     Logarithm,
@@ -43,6 +45,7 @@ __all__ = [
     "MAX_COEFFICIENTS",
     "Adc",
     "Architecture",
+    "Coding",
     "Cost",
     "Crossbar",
     "Curve",
@@ -56,12 +59,15 @@ __all__ = [
     "FlickerAbsolute",
     "FlickerOfTarget",
     "Hardware",
+    "Inl",
     "LogTimeShift",
     "Logarithm",
     "LognormalOfTarget",
+    "Mismatch",
     "NormalAbsolute",
     "NormalOfRange",
     "NormalOfTarget",
+    "Offset",
     "Part",
     "Piecewise",
     "Polynomial",

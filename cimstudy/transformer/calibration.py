@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 CALIBRATION_SEQUENCES = 2  # of the model's context: 512 vectors for the bundled model
 WORTH_KEEPING = 2.0  # s
-METHOD = 1  # how ranges are found; another number makes those on disk void
+METHOD = 2  # how ranges are found; another number makes those on disk void
 
 
 def map_model(
@@ -195,7 +195,7 @@ def to_json(found: Found) -> str:
     """Ranges as text, to the bit."""
     return json.dumps(
         {
-            name: [[one.weights, one.inputs, [float(value) for value in one.adc]] for one in blocks]
+            name: [[one.weights.tolist(), one.inputs, one.adc.tolist(), one.columns] for one in blocks]
             for name, blocks in found.items()
         }
     )
@@ -205,7 +205,8 @@ def from_json(text: str) -> Found:
     """The ranges of `to_json`."""
     return {
         name: tuple(
-            Ranges(weights=weights, inputs=inputs, adc=np.array(adc, np.float32)) for weights, inputs, adc in blocks
+            Ranges(weights=np.array(weights), inputs=inputs, adc=np.array(adc, np.float32), columns=columns)
+            for weights, inputs, adc, columns in blocks
         )
         for name, blocks in json.loads(text).items()
     }

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cimstudy.analog import COLUMNS_TOGETHER, Key, ProgrammedMatrix, Ranges, map_columns
+from cimstudy.analog import COLUMNS_TOGETHER, Key, ProgrammedMatrix, Ranges, map_columns, weight_planes
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, stacked
@@ -42,8 +42,7 @@ def cell_bytes(model: Model, hardware: Hardware, names: list[str]) -> int:
 
     A number for each weight and slice, another for its read noise, and what the weight is rounded to.
     """
-    crossbar = hardware.crossbar
-    planes = 1 if crossbar.adc is None else crossbar.weights.slices
+    planes = weight_planes(hardware)
     planes *= 1 if hardware.device.read_noise is None else 2
     shapes = matrix_shapes(model.config)
     return sum(shapes[name][0] * shapes[name][1] for name in names) * (4 * planes + 2)

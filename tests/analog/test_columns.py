@@ -32,7 +32,7 @@ def test_parts_are_the_whole(hardware, batch):
     whole = map_matrix(w, hardware, calibration=calibration).program(key)
     parts = [w[:, : 2 * COLUMNS_TOGETHER], w[:, 2 * COLUMNS_TOGETHER :]]
     ranges = find_ranges(Listed(tuple(parts)), hardware, calibration=calibration)
-    np.testing.assert_array_equal(ranges.adc, whole.mapped.ranges.adc)
+    np.testing.assert_array_equal(ranges.adc, whole.layout.ranges.adc)
     found = []
     for first, part in zip((0, 2 * COLUMNS_TOGETHER), parts, strict=True):
         matrix = map_columns(part, hardware, ranges, first_column=first).program(key)

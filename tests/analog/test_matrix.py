@@ -33,7 +33,7 @@ def reference(w, x, crossbar, device, full_scale, adc_ranges):
     g_min = device.g_min / device.g_max
     top = 2 ** (crossbar.weights.bits - 1) - 1
     levels = np.rint(w / np.abs(w).max() * top).astype(int)
-    bits, slices = crossbar.weights.cell_bits, crossbar.weights.slices
+    bits, slices = crossbar.weights.widths[0], crossbar.weights.slices
     in_top = 2 ** (crossbar.dac.bits - 1) - 1
     codes = np.rint(np.clip(x / full_scale, -1, 1) * in_top).astype(int)
     pulse_bits = crossbar.dac.serial_bits or crossbar.dac.bits - 1
@@ -116,7 +116,7 @@ def test_a_converter_that_cannot_round_gives_the_collapsed_product(slice_bits, s
         adc=None,
     )
     collapsed = program_matrix(w, Hardware(crossbar=crossbar), 0, dtype=np.float64)
-    cells, pulses = 2**crossbar.weights.cell_bits - 1, 2 ** (serial_bits or 3) - 1
+    cells, pulses = 2 ** crossbar.weights.widths[0] - 1, 2 ** (serial_bits or 3) - 1
     span = 2**15 - 1  # a range at which a code is one digit times one digit
     converted = program_matrix(
         w,

@@ -47,7 +47,7 @@ REFUSED = [
     (
         "crossbar.adc.range",
         -1.0,
-        "crossbar.adc.range = -1.0: should be 'full' or 'calibrated'; should be greater than 0",
+        "crossbar.adc.range = -1.0: should be 'full', 'calibrated' or 'granular'; should be greater than 0",
     ),
     ("device.programming.std", -0.1, "device.programming.std = -0.1: should be greater than or equal to 0"),
     ("device.read_noise.std", 0.1, "read_noise is None here and has no fields; first give it a NormalOfRange or"),

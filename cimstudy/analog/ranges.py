@@ -1,0 +1,158 @@
+"""Full scales of a matrix: of its weights, and of its converters as described or as a calibration batch gives them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from cimstudy.analog.mapping import (
+    Array,
+    Layout,
+    Ranges,
+    converted_steps,
+    described_ranges,
+    row_tiles,
+    tallest,
+    weight_targets,
+)
+from cimstudy.analog.product import Outputs, column_blocks, drive, tile_currents
+from cimstudy.analog.programming import write
+from cimstudy.analog.random import Key
+from cimstudy.errors import InputError
+from cimstudy.hardware import Coding, Dac, Hardware
+
+MOST_CURRENTS = 2**24  # that a calibration looks at, for each slice
+
+
+class Parts(Protocol):
+    """A matrix as its columns in order, in parts that can be gone through several times.
+
+    All parts but the last hold a multiple of COLUMNS_TOGETHER columns.
+    """
+
+    @property
+    def n_in(self) -> int:
+        """Rows."""
+        ...
+
+    def largest(self) -> float:
+        """The greatest magnitude."""
+        ...
+
+    def __iter__(self) -> Iterator[Array]:
+        """The parts, each (n_in, n)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """Parts that are in memory. parts : each (n_in, n)."""
+
+    parts: tuple[Array, ...]
+
+    @property
+    def n_in(self) -> int:
+        """Rows."""
+        return len(self.parts[0])
+
+    def largest(self) -> float:
+        """The greatest magnitude."""
+        return max(float(np.abs(part).max()) for part in self.parts)
+
+    def __iter__(self) -> Iterator[Array]:
+        return iter(self.parts)
+
+
+def find_ranges(
+    parts: Parts, hardware: Hardware, *, calibration: Array | None = None, dtype: Any = np.float32
+) -> Ranges:
+    """The ranges of a matrix. Arguments and errors as `map_matrix`."""
+    x = None if calibration is None else np.ascontiguousarray(calibration, dtype=dtype).reshape(-1, parts.n_in)
+    bare = Ranges(
+        weights=weight_ranges(parts, hardware.crossbar.weights),
+        inputs=input_range(hardware.crossbar.dac, x),
+        adc=np.zeros(0, dtype),
+        columns=sum(part.shape[1] for part in parts),
+    )
+    return replace(bare, adc=adc_ranges(parts, hardware, bare, x, dtype))
+
+
+def weight_ranges(parts: Parts, coding: Coding) -> Array:
+    """The magnitudes at which weights are clipped, (1,) or (columns,); 1 where all are zero, which keep any scale."""
+    if coding.scale == "column":
+        found = np.concatenate([np.percentile(np.abs(part), coding.percentile, axis=0) for part in parts])
+    elif coding.percentile == 100:
+        found = np.array([parts.largest()])
+    else:
+        magnitudes = np.concatenate([np.abs(part).ravel() for part in parts])
+        found = np.array([np.percentile(magnitudes, coding.percentile, overwrite_input=True)])
+    return np.where(found > 0, found, 1.0).astype(np.float64)
+
+
+def layout_of(w: Array, hardware: Hardware, ranges: Ranges, *, first_column: int = 0, dtype: Any) -> Layout:
+    """Some columns of a matrix laid out, (n_in, n) from `first_column` on."""
+    full = ranges.weights if len(ranges.weights) == 1 else ranges.weights[first_column : first_column + w.shape[1]]
+    targets = weight_targets(w, hardware.crossbar.weights, full, dtype)
+    return Layout(hardware=hardware, targets=targets, ranges=ranges, dtype=dtype, first_column=first_column)
+
+
+def input_range(dac: Dac | None, calibration: Array | None) -> float:
+    """Magnitude that drives a row fully; 0: each vector's own largest."""
+    if dac is None or dac.range == "per_token":
+        return 0.0
+    if dac.range == "calibrated":
+        return percentile_of(needed(calibration, "dac"), dac.percentile)
+    return dac.range
+
+
+def adc_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array | None, dtype: Any) -> Array:
+    """Full scale of the output converter for each slice, in cell units, (slices,); empty if no matrix decides it."""
+    crossbar = hardware.crossbar
+    if crossbar.adc is None or crossbar.adc.range == "granular":
+        return np.zeros(0, dtype)
+    if crossbar.adc.range == "calibrated":
+        return calibrated_ranges(parts, hardware, bare, needed(x, "adc"), dtype)
+    rows = tallest(row_tiles(parts.n_in, crossbar.rows, crossbar.split))
+    return np.array(described_ranges(hardware, rows), dtype)
+
+
+def needed(calibration: Array | None, converter: str) -> Array:
+    """The calibration batch; InputError if there is none, or it has no vector or a value that is not finite."""
+    if calibration is None:
+        raise InputError(
+            f"crossbar.{converter}.range = 'calibrated' needs a calibration batch, none was given; "
+            "without one allowed are " + ("'per_token'" if converter == "dac" else "'full'") + " or numbers"
+        )
+    if not calibration.size or not np.isfinite(calibration).all():
+        raise InputError("the calibration batch is empty or not finite; allowed: (..., n_in) finite numbers")
+    return calibration
+
+
+def percentile_of(values: Array, percentile: float) -> float:
+    """Percentile of the magnitudes; 1 if they are all zero, for a converter needs a range."""
+    return float(np.percentile(np.abs(values), percentile)) or 1.0
+
+
+def calibrated_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array, dtype: Any) -> Array:
+    """Percentile of the current magnitudes of each slice over arrays, columns and pulses of error-free cells.
+
+    Of a large matrix only some vectors of the batch are taken, evenly spread, so that MOST_CURRENTS are looked at.
+    """
+    crossbar = hardware.crossbar
+    assert crossbar.adc is not None  # noqa: S101 - the caller's branch, for the type checker
+    perfect = hardware.replace("device", hardware.device.without_errors())
+    found: list[list[Array]] = [[] for _ in range(crossbar.weights.slices)]
+    first_column = 0
+    for part in parts:
+        layout = layout_of(part, perfect, bare, first_column=first_column, dtype=dtype)
+        matrix = write(layout, Key.root(0))
+        cycles = 1 if crossbar.dac is None else crossbar.dac.cycles
+        step = -(-len(x) * cycles * len(layout.tiles) * bare.columns // MOST_CURRENTS)
+        driven, _ = drive(layout, np.ascontiguousarray(x[::step]), noisy=False)
+        for columns in column_blocks(part.shape[1]):
+            for reader, currents in tile_currents(matrix, driven, Outputs(0, columns)):
+                found[reader.slice].append(np.abs(currents).ravel())
+        first_column += part.shape[1]
+    unit, percentile = 1 / converted_steps(crossbar), crossbar.adc.percentile
+    return np.array([unit * percentile_of(np.concatenate(slices), percentile) for slices in found], dtype)

@@ -1,0 +1,99 @@
+"""Converters: what drives the rows of an array and what reads its columns.
+
+Ranges of output converters are in *cell units*: 1 is the current of one cell at g_max driven by a full-scale input, so
+a range does not depend on the read voltage.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from cimstudy.hardware.coding import Bits, Percentile
+from cimstudy.hardware.part import Part
+
+Positive = Annotated[float, Field(gt=0)]
+Spread = Annotated[float, Field(ge=0, le=1)]
+Bend = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Dac(Part):
+    """Input converter: one level per input, or a series of narrower pulses.
+
+    `range="per_token"` scales each input vector by its largest magnitude; `"calibrated"` clips at a percentile of the
+    magnitudes of a calibration batch (100: its absolute maximum); a number is the magnitude that drives a row fully.
+    An unsigned converter has no levels below zero and clips negative inputs there.
+    """
+
+    bits: Bits = Field(default=8, description="with the sign, if signed")
+    signed: bool = True
+    serial_bits: Bits | None = Field(
+        default=None, description="bits per pulse; None: one multi-level pulse; 1: bit-serial"
+    )
+    range: Literal["per_token", "calibrated"] | Positive = "per_token"
+    percentile: Percentile = Field(default=99.9, description="of input magnitudes, for range='calibrated'")
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.signed and self.bits < 2:
+            raise ValueError(f"bits={self.bits}; allowed: 2 to 16 if signed, 1 to 16 if not")
+        return self
+
+    @property
+    def magnitude_bits(self) -> int:
+        """Bits of a level's magnitude."""
+        return self.bits - 1 if self.signed else self.bits
+
+    @property
+    def top(self) -> int:
+        """The largest level: it drives a row fully."""
+        return int(2**self.magnitude_bits - 1)
+
+    @property
+    def cycles(self) -> int:
+        """Pulses that one input takes."""
+        return 1 if self.serial_bits is None else -(-self.magnitude_bits // self.serial_bits)
+
+
+class Mismatch(Part):
+    """How the converters of one chip differ: normal, drawn once for the converter of each column of each array."""
+
+    gain_std: Spread = Field(default=0.0, description="standard deviation of the gain, fraction of the gain")
+    offset_std_of_range: Spread = Field(default=0.0, description="standard deviation of the offset, fraction of range")
+
+
+class Inl(Part):
+    """Integral nonlinearity: how far the middle of the curve is from the straight line through its ends.
+
+    At the position p in [-1, 1] between the lowest and the highest code a code is too high by
+    bow (1 - p**2) + s_shape (p - p**3) 3 sqrt(3) / 2.
+    """
+
+    bow_of_range: Bend = Field(default=0.0, description="largest deviation of the even part, fraction of range")
+    s_shape_of_range: Bend = Field(default=0.0, description="largest deviation of the odd part, fraction of range")
+
+
+class Adc(Part):
+    """Output converter: one conversion per column, array, slice and input pulse.
+
+    A signed one has 2**bits - 1 levels around zero, on [-range, range]; an unsigned one 2**bits, on [0, range].
+    `range="full"` covers every current the array can produce; `"calibrated"` clips at a percentile of the current
+    magnitudes of a calibration batch, one range per slice; `"granular"` has a code for each level of a cell times each
+    level of a pulse, whatever it clips; numbers (one, or one per slice) are magnitudes in cell units.
+    `per_pulse=False`: the pulses of an input are accumulated, weighed, as currents, and converted once.
+    """
+
+    bits: Annotated[int, Field(ge=2, le=16)] = 8
+    range: Literal["full", "calibrated", "granular"] | Positive | tuple[Positive, ...] = "calibrated"
+    percentile: Percentile = Field(default=99.9, description="of current magnitudes, for range='calibrated'")
+    signed: bool = True
+    per_pulse: bool = True
+    mismatch: Mismatch | None = Field(default=None, description="between converters, fixed per chip")
+    inl: Inl | None = Field(default=None, description="integral nonlinearity, the same for all converters")
+    noise_std_of_range: Spread | None = Field(
+        default=None, description="noise before rounding, fresh at every conversion, fraction of range"
+    )
+
+    @property
+    def top(self) -> int:
+        """The largest code: `range` divided by the step."""
+        return int(2 ** (self.bits - 1) - 1 if self.signed else 2**self.bits - 1)
