@@ -214,6 +214,25 @@ def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
     return DONE
 
 
+@app.command("plot-device")
+def plot_device(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a device of `presets list`, or a file of your own")],
+    level: Annotated[
+        float | None, typer.Option(metavar="SIEMENS", help="target of the histogram; default: middle of the range")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help=".png, .svg or .pdf; default: NAME.png")
+    ] = None,
+) -> int:
+    """Draw a device: sigma over conductance, drift over time, and a histogram of a programmed level."""
+    from cimstudy.analysis import plots  # noqa: PLC0415
+    from cimstudy.hardware import Hardware  # noqa: PLC0415
+
+    device = Hardware(device=name).device
+    print(plots.save(plots.device(device, level), output or Path(f"{file_name(device.name)}.png")))
+    return DONE
+
+
 @presets_app.callback(invoke_without_command=True)
 def presets(context: typer.Context) -> None:
     """List presets, or show one with its sources."""
@@ -231,7 +250,9 @@ def list_presets() -> int:
 
 
 @presets_app.command("show")
-def show_preset(name: Annotated[str, typer.Argument(metavar="NAME", help="a name that `presets list` prints")]) -> int:
+def show_preset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a name that `presets list` prints, or a file")],
+) -> int:
     """Print a preset's values, each with its source and how far to trust it."""
     from cimstudy.hardware import load_preset  # noqa: PLC0415
 

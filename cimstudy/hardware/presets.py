@@ -1,17 +1,24 @@
-"""Presets: one TOML file per device, crossbar, architecture or whole hardware, each number with its source."""
+"""Presets: one TOML file per device, crossbar, architecture or whole hardware, each number with its source.
+
+A file of one's own, TOML or a CSV of measured statistics, is named by its path wherever a preset's name is allowed.
+"""
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from cimstudy.errors import InputError
 from cimstudy.hardware.architecture import Architecture
 from cimstudy.hardware.crossbar import Crossbar
 from cimstudy.hardware.device import Device
+from cimstudy.hardware.measured import read_statistics
 from cimstudy.hardware.part import Part
+
+KINDS = ("device", "crossbar", "architecture", "hardware")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +26,7 @@ class Source:
     """Where a preset's number comes from, and how far to trust it.
 
     `confidence` is `code` (read in an open implementation), `abstract` (from the paper's abstract), `secondary` (from a
-    digest of the paper) or `assumed` (a choice of ours, to be overridden).
+    digest of the paper), `assumed` (a choice of ours, to be overridden) or `measured` (the user's own).
     """
 
     source: str
@@ -59,7 +66,7 @@ def presets() -> tuple[Preset, ...]:
 
 
 def read_preset(text: str) -> Preset:
-    """A preset from the text of its TOML file."""
+    """A preset from the text of its TOML file. Raises KeyError or TypeError for what a preset lacks."""
     table = tomllib.loads(text)
     sources = {name: Source(**entry) for name, entry in table.get("sources", {}).items()}
     return Preset(
@@ -68,11 +75,41 @@ def read_preset(text: str) -> Preset:
 
 
 def load_preset(name: str) -> Preset:
-    """The preset of this name, with its sources. Raises InputError naming the known ones."""
+    """The preset of this name, or in the file of this path, with its sources.
+
+    Raises InputError naming the known ones.
+    """
     for preset in presets():
         if preset.name == name:
             return preset
+    if name.endswith((".toml", ".csv")):
+        return load_file(name)
     raise InputError(f"unknown preset {name!r}; known: {', '.join(preset.name for preset in presets())}")
+
+
+def load_file(path: str) -> Preset:
+    """The preset in a file of one's own. Raises InputError naming the file and what is wrong with it."""
+    file = Path(path)
+    if file.suffix == ".csv":
+        return Preset(
+            name=file.stem,
+            kind="device",
+            summary="statistics of cells as measured",
+            values=read_statistics(path),
+            sources={"values": Source(source=str(file), confidence="measured")},
+        )
+    try:
+        preset = read_preset(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: {error}") from None
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{path}: a preset needs kind, name, summary and a table [values], and in [sources] for each field a "
+            "source and a confidence"
+        ) from None
+    if preset.kind not in KINDS:
+        raise InputError(f"{path}: kind is {preset.kind!r}; allowed: {', '.join(KINDS)}")
+    return preset
 
 
 def preset(name: str) -> Part:

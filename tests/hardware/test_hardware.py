@@ -120,6 +120,21 @@ def test_every_preset_builds_and_names_its_sources(name):
     assert isinstance(entry.build(), Device | Crossbar | Architecture | Hardware)
 
 
+@pytest.mark.parametrize("entry", [entry for entry in presets() if entry.kind == "device"], ids=lambda e: e.name)
+def test_every_number_of_a_device_has_a_source(entry):
+    """Of the field itself or of one around it."""
+
+    def numbers(path, value):
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                yield from numbers(f"{path}.{name}" if path else name, inner)
+        elif isinstance(value, int | float | list):
+            yield path
+
+    for path in numbers("", entry.values):
+        assert any(f"{path}.".startswith(f"{name}.") for name in entry.sources), path
+
+
 # sigma in S at g / g_max = 0, 0.25, 0.5, 0.75, 1, as the sources' own code gives them
 PUBLISHED_SIGMA = {
     "pcm-nandakumar": [0.2635e-6, 0.6814e-6, 0.9527e-6, 1.0774e-6, 1.0554e-6],

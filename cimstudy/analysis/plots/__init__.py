@@ -1,10 +1,11 @@
-"""Plots of a study's dataset for print, each a function of the dataset that returns its Axes."""
+"""Plots for print: of a study's dataset, each a function that returns its Axes, and of a device's laws."""
 
 from cimstudy.analysis.plots.along import drift, layers
 from cimstudy.analysis.plots.breakdown import breakdown
+from cimstudy.analysis.plots.device import device
 from cimstudy.analysis.plots.figure import save
 from cimstudy.analysis.plots.heatmap import heatmap
 from cimstudy.analysis.plots.kinds import default_metric, of_kind
 from cimstudy.analysis.plots.line import line
 
-__all__ = ["breakdown", "default_metric", "drift", "heatmap", "layers", "line", "of_kind", "save"]
+__all__ = ["breakdown", "default_metric", "device", "drift", "heatmap", "layers", "line", "of_kind", "save"]
