@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cimstudy.study.axis import Axis, Range
-    from cimstudy.study.deployment import read_deployment
+    from cimstudy.study.clusterfile import read_deployment
     from cimstudy.study.load import load_study
     from cimstudy.study.plan import DryRun, Plan
     from cimstudy.study.results import Failure, StoreStatus, open_results, store_status
@@ -40,7 +40,7 @@ _FILES = {
     "Zip": "space",
     "load_study": "load",
     "open_results": "results",
-    "read_deployment": "deployment",
+    "read_deployment": "clusterfile",
     "store_status": "results",
 }
 

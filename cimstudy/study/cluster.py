@@ -5,8 +5,8 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import dask
@@ -15,9 +15,11 @@ from distributed import CancelledError, Client, Future, LocalCluster
 from distributed.comm.core import CommClosedError
 
 from cimstudy.errors import InputError
+from cimstudy.study.batch import Batch
 from cimstudy.study.daskconfig import SETTINGS, THREADS
-from cimstudy.study.deployment import Deployment, Local, is_file, read_deployment
-from cimstudy.study.jobs import topped_up
+from cimstudy.study.deployment import PATIENCE, Remote
+from cimstudy.study.jobs import kept_up
+from cimstudy.study.machines import Local
 from cimstudy.study.stop import ClusterLostError
 
 T = TypeVar("T")
@@ -36,33 +38,70 @@ def connect(cluster: Any, workers: int | None) -> Iterator[Client]:
         raise InputError(
             f"workers = {workers} with a cluster; allowed: workers for worker processes on this machine only"
         )
-    elif isinstance(cluster, Client):
-        yield cluster
-    elif is_file(cluster):
-        with deployed(read_deployment(Path(cluster))) as client:
+    elif isinstance(cluster, Local):
+        with local(cluster.workers, **cluster.options()) as client:
             yield client
+    elif isinstance(cluster, Remote):
+        with deployed(cluster) as client:
+            yield client
+    elif isinstance(cluster, Client):
+        await_worker(cluster, overdue(scheduler_of(cluster)))
+        yield cluster
     elif isinstance(cluster, str):
         with at_address(cluster) as client:
+            await_worker(client, overdue(scheduler_of(client)))
             yield client
     else:
         raise InputError(f"cluster = {cluster!r}; allowed: None, a scheduler's address, a cluster file, a Dask client")
 
 
+def awaited(cluster: Any) -> str:
+    """What `connect` does until it gives a client, in words."""
+    if isinstance(cluster, Remote):
+        return f"waiting for a worker from {cluster.awaited}"
+    return "starting workers" if cluster is None or isinstance(cluster, Local) else "waiting for a worker"
+
+
+def await_worker(client: Client, trouble: Callable[[], str | None]) -> None:
+    """Wait for the first worker. Raises InputError once `trouble` says that none is to be expected."""
+    while not threads(client):
+        reason = trouble()
+        if reason is not None:
+            raise InputError(reason)
+        time.sleep(0.5)
+
+
+def overdue(source: str) -> Callable[[], str | None]:
+    """What to say once workers should have come from there."""
+    end = time.monotonic() + PATIENCE
+    return lambda: f"no worker came in {PATIENCE:g} s from {source}" if time.monotonic() > end else None
+
+
+def scheduler_of(client: Client) -> str:
+    """Which it is, and how it gets workers."""
+    address = client.scheduler.address  # type: ignore[union-attr]
+    return f"the scheduler at {address}; allowed: one with workers (`dask worker {address} --nthreads 1`)"
+
+
 @contextlib.contextmanager
-def deployed(deployment: Deployment) -> Iterator[Client]:
-    """A client of the cluster that a file describes, which is started here. Jobs that end are replaced."""
-    if isinstance(deployment, Local):
-        with local(deployment.workers, **deployment.options()) as client:
-            yield client
-        return
+def deployed(deployment: Remote) -> Iterator[Client]:
+    """A client of the cluster that a file describes, which is started here. It has a worker."""
     with (
         quiet(logging.getLogger("distributed")),
         dask.config.set(SETTINGS),  # for what a scheduler or worker that starts later reads
         deployment.start() as cluster,
-        topped_up(cluster, deployment),
+        arrivals(cluster, deployment) as trouble,
         Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
     ):
+        await_worker(client, trouble)
         yield client
+
+
+def arrivals(cluster: Any, deployment: Remote) -> contextlib.AbstractContextManager[Callable[[], str | None]]:
+    """See to it that workers come. Gives what says why none is to be expected."""
+    if isinstance(deployment, Batch):
+        return kept_up(cluster, deployment)
+    return contextlib.nullcontext(overdue(deployment.awaited))
 
 
 @contextlib.contextmanager
@@ -154,9 +193,19 @@ def at_address(address: str) -> Iterator[Client]:
 
 
 def slots(client: Client) -> int:
-    """How many tasks the cluster can work on at once, at present."""
+    """How many tasks the cluster can work on at once, at present; 1 if there is no worker."""
+    return max(1, threads(client))
+
+
+def capacity(client: Client) -> int:
+    """How many tasks the cluster can work on at once when all workers that were asked for have come."""
+    return max(slots(client), len(getattr(client.cluster, "plan", ())))
+
+
+def threads(client: Client) -> int:
+    """Of all workers together. Raises ClusterLostError if the scheduler does not answer."""
     try:
-        return max(1, sum(client.nthreads().values()))  # type: ignore[no-untyped-call]
+        return sum(client.nthreads().values())  # type: ignore[no-untyped-call]
     except OSError as error:
         raise ClusterLostError(LOST) from error
 

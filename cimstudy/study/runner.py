@@ -13,7 +13,7 @@ from distributed import Client, Future, KilledWorker, as_completed
 
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
-from cimstudy.study.cluster import connect, result_of, slots
+from cimstudy.study.cluster import awaited, capacity, connect, result_of, slots
 from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
 from cimstudy.study.merge import rows_of
@@ -68,13 +68,13 @@ def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
 def work(run: Run, prepared: Ready | None, report: Report) -> None:
     """Start or join a cluster, create the store if there is none, and complete it."""
     payload = pack(run.study)
-    report.stage(f"{run.study.name}: {'starting workers' if run.cluster is None else 'connecting'}")
+    report.stage(f"{run.study.name}: {awaited(run.cluster)}")
     with connect(run.cluster, run.workers) as client:
         pilot = Pilot(seconds_per_case=0.0)
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
             pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
-            prepared = begin(run, pilot, slots(client))
+            prepared = begin(run, pilot, capacity(client))
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
         known = {(prepared.rows[at], trial): outcome for (at, trial), outcome in pilot.outcomes.items()}
         order = secrets.randbits(32)

@@ -126,14 +126,15 @@ class Study(Part):
         work starts if the study is unsound or the store holds another one; Interrupted on Ctrl-C, after which the same
         call goes on.
         """
-        from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - defining a study needs no cluster
+        from cimstudy.study.clusterfile import described  # noqa: PLC0415 - defining a study needs no cluster
+        from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - as above
         from cimstudy.study.store import location  # noqa: PLC0415 - as above
 
         this = Run(
             study=self,
             resolved=self.resolve_all(),
             store=location(store),
-            cluster=cluster,
+            cluster=described(cluster),
             workers=workers,
             block=block,
             retry_failed=retry_failed,

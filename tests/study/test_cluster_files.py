@@ -6,12 +6,13 @@ from pathlib import Path
 import dask.config
 import pytest
 import yaml
+from distributed import Client, LocalCluster
 
 from cimstudy.errors import InputError
-from cimstudy.study import read_deployment
+from cimstudy.study import cluster, read_deployment
+from cimstudy.study.batch import seconds
+from cimstudy.study.clusterfile import KINDS
 from cimstudy.study.daskconfig import SETTINGS, environment
-from cimstudy.study.deployment import KINDS, seconds
-from cimstudy.study.jobs import missed
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 
@@ -86,6 +87,8 @@ def test_ssh_commands(tmp_path):
         ("slurm", {"jobs": 0}, "jobs: should be greater than or equal to 1 .given 0."),
         ("slurm", {"walltime": 43200}, "walltime: should be a valid string .given 43200."),
         ("slurm", {"walltime": "00:06:00"}, "workers leave 60 ± 240 s after they start; allowed: within 0 to 360 s"),
+        ("slurm", {"memory": "2 gigs"}, "memory: should be a size such as 2GB .given '2 gigs'."),
+        ("pbs", {"walltime": "2-00:00:00"}, "walltime: "),
         ("slurm", {"resource_spec": "x"}, "resource_spec: unknown"),
         ("ssh", {"hosts": ["one"]}, "hosts: "),
         ("local", {"kind": "lsf"}, "kind = 'lsf'; allowed: local, slurm, pbs, ssh, kubernetes"),
@@ -121,17 +124,27 @@ def test_a_study_runs_on_a_local_file(study, two_workers, tmp_path):
     assert ds.identical(study.run(tmp_path / "file.zarr", cluster=two_workers, progress=False))
 
 
+def test_an_interface_that_there_is_not(tmp_path, monkeypatch):
+    (tmp_path / "qsub").touch(mode=0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with pytest.raises(InputError, match=r"the scheduler did not start: .*'ib9' is not a valid network interface"):
+        edited(tmp_path, "pbs", interface="ib9").start()
+
+
+def test_a_scheduler_without_workers_is_not_waited_for_without_end(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    with LocalCluster(n_workers=0, dashboard_address=None) as idle, Client(idle) as client:
+        for given in (client, idle.scheduler_address):
+            with pytest.raises(InputError, match=r"no worker came in 1 s from the scheduler at .*; allowed: one with"):
+                study.run(tmp_path / "s.zarr", cluster=given, progress=False)
+
+
+def test_a_bad_file_is_refused_before_the_store_is_touched(study, tmp_path):
+    with pytest.raises(InputError, match="there is no such cluster file"):
+        study.run(tmp_path / "s.zarr", cluster="none.yaml")
+    assert not list(tmp_path.iterdir())
+
+
 def test_walltimes():
     assert seconds("04:00:00") == 14400
     assert seconds("2-00:00:01") == 172801
-
-
-def test_a_job_is_missed_only_after_it_has_had_workers():
-    groups = {"a": {"a-0", "a-1"}, "b": {"b-0", "b-1"}}
-    assert missed({}, groups, []) == {}
-    seen = missed({}, groups, ["a-1"])
-    assert seen == {"a": 0}
-    once = missed(seen, groups, [])
-    assert once == {"a": 1}
-    assert missed(once, groups, ["a-0"]) == {"a": 0}
-    assert missed(once, {"b": groups["b"]}, []) == {}

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
+from cimstudy.errors import InputError
+
 KEYGEN = shutil.which("ssh-keygen")
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 SSH_FILE = Path(__file__).parents[2] / "cluster" / "ssh.yaml"
@@ -68,15 +70,36 @@ def ssh_options(tmp_path):
         server.wait(20)
 
 
-def test_a_study_over_ssh_has_the_same_bits(ssh_options, study, two_workers, tmp_path):
-    values = yaml.safe_load(SSH_FILE.read_text()) | ssh_options
-    values |= {
-        "hosts": ["127.0.0.1"] * 3,
-        "remote_python": f"env PYTHONPATH={os.pathsep.join(sys.path)} {sys.executable}",
-    }
-    file = tmp_path / "ssh.yaml"
-    file.write_text(yaml.safe_dump(values))
-    ds = study.run(tmp_path / "ssh.zarr", cluster=str(file), block=(1, 2), progress=False)
+@pytest.fixture
+def cluster_file(ssh_options, tmp_path):
+    """`cluster/ssh.yaml`, for three machines that are this one."""
+
+    def write(**changes):
+        values = yaml.safe_load(SSH_FILE.read_text()) | ssh_options | {"hosts": ["127.0.0.1"] * 3}
+        python = f"env PYTHONPATH={os.pathsep.join(sys.path)} {sys.executable}"
+        file = tmp_path / "ssh.yaml"
+        file.write_text(yaml.safe_dump(values | {"remote_python": python} | changes))
+        return file
+
+    return write
+
+
+def test_a_study_over_ssh_has_the_same_bits(cluster_file, study, two_workers, tmp_path):
+    ds = study.run(tmp_path / "ssh.zarr", cluster=str(cluster_file()), block=(1, 2), progress=False)
     local = study.run(tmp_path / "local.zarr", cluster=two_workers, block=(1, 2), progress=False)
     for name in ("loss", "by_layer", "status"):
         np.testing.assert_array_equal(ds[name].values, local[name].values, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"remote_python": "/no/python"}, "failed to start; .*/no/python.*: No such file or directory"),
+        ({"hosts": ["127.0.0.1", "no.invalid"]}, "Name or service not known|resolution"),
+        ({"username": "nobody"}, "Permission denied"),
+    ],
+)
+def test_machines_that_do_not_start_are_one_line(cluster_file, study, tmp_path, changes, message):
+    with pytest.raises(InputError, match=rf"the cluster on 127.0.0.1, .* did not start: .*{message}") as raised:
+        study.run(tmp_path / "s.zarr", cluster=cluster_file(**changes), progress=False)
+    assert "\n" not in str(raised.value)
