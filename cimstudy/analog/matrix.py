@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from cimstudy.analog.compensation import factors
 from cimstudy.analog.mapping import Array, Layout, Ranges, check_weights
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.programming import program
@@ -34,7 +35,12 @@ class MappedMatrix(Layout):
         The key (or seed) names the chip and the matrix. Raises InputError for a time that is negative or not finite.
         """
         check_time(time)
-        return program(self, key if isinstance(key, Key) else Key.root(key), time)
+        chip = key if isinstance(key, Key) else Key.root(key)
+        matrix = program(self, chip, time)
+        if self.hardware.architecture.drift_compensation is None or time == 0:
+            return matrix
+        fresh = program(self, chip, 0.0).weights
+        return replace(matrix, compensation=factors(self, fresh, matrix.weights))
 
 
 def map_matrix(

@@ -31,6 +31,7 @@ class ProgrammedMatrix:
     variances : read-noise variance of the same shape, or a number if it is the same for all cells, 0 for none.
     converters : (tiles, slices, lines, 2, n_out), gains and offsets of the output converters; None: all the same.
     reference : the columns that hold zero, one of each array of columns; None if the coding has none.
+    compensation : (n_out,), what outputs are multiplied by against drift; None: nothing.
     """
 
     layout: Layout
@@ -39,10 +40,11 @@ class ProgrammedMatrix:
     noise_key: Key
     converters: Array | None
     reference: "ProgrammedMatrix | None"
+    compensation: Array | None
 
     @property
     def weights(self) -> Array:
-        """The weights that the chip holds, (n_in, n_out): what `matmul` multiplies by, converters apart."""
+        """The weights that the chip holds, (n_in, n_out): `matmul` multiplies by them, converters and factors apart."""
         scales = self.layout.targets.column_scales
         held = self.above_empty - zero_weights(self)
         weights: Array = (held if scales is None else held * scales).astype(self.planes.dtype)
@@ -66,7 +68,10 @@ class ProgrammedMatrix:
         if x.ndim == 0 or x.shape[-1] != n_in:
             raise InputError(f"inputs have shape {x.shape}; allowed: (..., {n_in}) for this matrix of {n_in} x {n_out}")
         vectors = np.ascontiguousarray(x, dtype=self.layout.dtype).reshape(-1, n_in)
-        return multiply(self, vectors, first_vector).reshape(*x.shape[:-1], n_out)
+        y = multiply(self, vectors, first_vector)
+        if self.compensation is not None:
+            np.multiply(y, self.compensation, out=y)
+        return y.reshape(*x.shape[:-1], n_out)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

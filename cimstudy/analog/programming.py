@@ -55,6 +55,7 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
         noise_key=key.of("read noise"),
         converters=draw_converters(layout, key),
         reference=None,
+        compensation=None,
     )
 
 

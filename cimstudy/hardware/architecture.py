@@ -1,7 +1,7 @@
 """Architecture: which of a network's matrices are held by crossbars; all else is digital."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -17,6 +17,9 @@ class Architecture(Part):
 
     name: str = "static-weights"
     crossbar: Annotated[tuple[str, ...], Field(description="patterns of matrix names")] = ("*",)
+    drift_compensation: Literal["global", "per_column"] | None = Field(
+        default=None, description="digital factors against drift: one for each array, or for each of its columns"
+    )
 
     @field_validator("crossbar")
     @classmethod

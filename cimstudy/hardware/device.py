@@ -45,5 +45,6 @@ class Device(Part):
 
     def without_errors(self) -> Self:
         """The same technology whose cells hold what they are meant to hold, and are read exactly."""
-        perfect: dict[str, None] = dict.fromkeys(("programming", "drift", "read_noise", "faults"))
-        return type(self)(**dict(self) | perfect)
+        fields = type(self).model_fields
+        errors = ("programming", "drift", "read_noise", "faults", "temperature")
+        return type(self)(**dict(self) | {name: fields[name].default for name in errors})

@@ -94,8 +94,9 @@ def default_calibration(model: Model) -> Array:
 
 
 def ideal(hardware: Hardware) -> Hardware:
-    """The hardware without what does not change a mapping: cell errors and the resolution of output converters."""
-    bare = hardware.replace("device", hardware.device.without_errors())
+    """The hardware without what changes no mapping: cell errors, their compensation, the bits of output converters."""
+    uncompensated = hardware.replace("architecture.drift_compensation", None)
+    bare = uncompensated.replace("device", hardware.device.without_errors())
     if bare.crossbar.adc is None:
         return bare
     return bare.replace("crossbar.adc.bits", type(bare.crossbar.adc).model_fields["bits"].default)

@@ -14,6 +14,7 @@ from cimstudy.analog.curves import value_at
 from cimstudy.errors import InputError
 from cimstudy.hardware import (
     Adc,
+    Architecture,
     Crossbar,
     CurveOfTarget,
     Device,
@@ -237,6 +238,40 @@ def test_the_time_is_a_parameter_of_the_chip():
     np.testing.assert_allclose(old, fresh / math.e)
     with pytest.raises(InputError, match=r"time = -1; allowed: seconds since programming, 0 or more"):
         mapped.program(0, time=-1)
+
+
+def drifting(compensation, **fields):
+    """A matrix whose columns drift, at time 0 and 1e6 s, and inputs."""
+    rng = np.random.default_rng(0)
+    device = Device(drift=PowerLaw(t0=1.0, **fields))
+    architecture = Architecture(drift_compensation=compensation)
+    crossbar = Crossbar(columns=100, adc=None, dac=None)
+    hardware = Hardware(device=device, crossbar=crossbar, architecture=architecture)
+    mapped = map_matrix(rng.standard_normal((60, 1000)), hardware, dtype=np.float64)
+    return [mapped.program(0, time=time) for time in (0.0, 1e6)], rng.standard_normal((5, 60))
+
+
+@pytest.mark.parametrize("compensation", ["global", "per_column"])
+def test_compensation_undoes_a_drift_that_all_cells_share(compensation):
+    (fresh, old), x = drifting(compensation, exponent=0.1)
+    np.testing.assert_allclose(old.matmul(x), fresh.matmul(x), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("compensation", "columns"), [("global", 100), ("per_column", 1)])
+def test_compensation_keeps_the_magnitudes_of_what_shares_a_factor(compensation, columns):
+    """Some cells drift more than others: the sum over an array, or over a column, is as it was."""
+    (fresh, old), x = drifting(compensation, exponent=0.1, exponent_std=0.05)
+    sums = lambda weights: np.abs(weights).sum(axis=0)[:700].reshape(-1, columns).sum(axis=1)  # noqa: E731
+    np.testing.assert_allclose(sums(old.weights * old.compensation), sums(fresh.weights))
+    assert len(np.unique(old.compensation[:700])) == 700 // columns
+    np.testing.assert_allclose(old.matmul(x), x @ (old.weights * old.compensation))
+
+
+def test_without_drift_nothing_is_compensated():
+    (fresh, old), x = drifting("global", exponent=0.0)
+    np.testing.assert_array_equal(old.matmul(x), fresh.matmul(x))
+    zeros = map_matrix(np.zeros((4, 3)), fresh.layout.hardware).program(0, time=10.0)
+    np.testing.assert_array_equal(zeros.matmul(np.ones(4)), 0)
 
 
 def test_calibrated_ranges_know_nothing_of_errors():
