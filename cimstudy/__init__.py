@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cimstudy.study import Range as Range
     from cimstudy.study import Sobol as Sobol
     from cimstudy.study import Study as Study
+    from cimstudy.study import Trials as Trials
     from cimstudy.study import Zip as Zip
     from cimstudy.study import open_results as open_results
     from cimstudy.transformer import load_model as load_model
@@ -53,6 +54,7 @@ _ROOMS = {
     "Range": "study",
     "Sobol": "study",
     "Study": "study",
+    "Trials": "study",
     "Zip": "study",
     "analog": None,
     "load_model": "transformer",

@@ -105,6 +105,9 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
         bool, typer.Option("--dry-run", help="time one case, print what a run would do, write nothing")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="compute failed cases again")] = False,
+    case_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="end a case that takes longer; it counts as failed")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but failures")] = False,
 ) -> int:
     """Compute what the store lacks of a study."""
@@ -113,10 +116,17 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     study = changed(load_study(study_file), changes or [], trials)
     where = store or f"results/{file_name(study.name)}.zarr"
     if dry_run:
-        print_rows(dry_run_rows(where, study.dry_run(where, workers=workers)))
+        print_rows(dry_run_rows(where, study.dry_run(where, workers=workers, retry_failed=retry_failed)))
         return DONE
     try:
-        ds = study.run(where, cluster=cluster, workers=workers, progress=not quiet, retry_failed=retry_failed)
+        ds = study.run(
+            where,
+            cluster=cluster,
+            workers=workers,
+            progress=not quiet,
+            retry_failed=retry_failed,
+            case_timeout=case_timeout,
+        )
     except (KeyboardInterrupt, ClusterLostError) as error:
         lost = isinstance(error, ClusterLostError)
         print(f"cimstudy: {error if lost else 'interrupted'}; to go on: {resume_line(where)}", file=sys.stderr)
@@ -372,9 +382,10 @@ def dry_run_rows(store: str, found: "DryRun") -> Iterator[tuple[str, str]]:
 
     yield "store", store
     yield "points", f"{found.points}"
-    yield "trials", f"{found.trials} chips at each point"
+    more = f" now, up to {found.most_trials} as results ask for them" if found.most_trials > found.trials else ""
+    yield "trials", f"{found.trials} chips at each point{more}"
     yield "cases", f"{found.cases}: {found.done} done, {found.failed} failed, {found.todo} to do"
-    yield "blocks", f"{found.blocks}"
+    yield "blocks", f"{found.blocks} to do, a task each"
     yield "time", f"about {duration(found.seconds)} ({found.seconds_per_case:.3g} s for one case, timed just now)"
     yield "size", f"{decimal(found.bytes)} in {found.files} files"
 
@@ -386,6 +397,8 @@ def status_rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
     yield "trials", f"{found.trials}"
     for kind, count in (("done", found.done), ("failed", found.failed), ("pending", found.pending)):
         yield kind, f"{count} of {found.cases} cases ({100 * count / max(found.cases, 1):.3g} %)"
+    if found.capped:
+        yield "capped", f"{found.capped} points, whose intervals are still wider than asked for"
 
 
 def failure_lines(found: "StoreStatus") -> Iterator[str]:

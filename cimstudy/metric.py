@@ -14,3 +14,4 @@ class Metric:
     units: str = "1"
     dims: tuple[str, ...] = ()  # beyond point and trial, such as "layer"
     better: str | None = None  # "lower" or "higher": which chip is the worst; None: neither
+    bounds: tuple[float, float] | None = None  # the least and the greatest value there can be; None: none are known

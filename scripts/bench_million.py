@@ -24,9 +24,10 @@ import numpy as np
 import cimstudy as cim
 from cimstudy.hardware import Hardware, NormalOfRange
 from cimstudy.study import store as stores
+from cimstudy.study.agenda import Agenda, Manner
 from cimstudy.study.layout import Column
 from cimstudy.study.merge import rows_of
-from cimstudy.study.prepare import enter, jobs
+from cimstudy.study.prepare import enter
 
 HARDWARE = cim.Hardware(device=cim.Device(programming=NormalOfRange(std=0.1)))
 
@@ -72,7 +73,7 @@ def plan(study: cim.Study, folder: Path) -> int:
         study, store, resolved, lambda: stores.create(store, study, rows_of(study, resolved), columns, (65536, 1))
     )
     if made is not None:
-        next(jobs(made, {}, run="plan", order=0, retry_failed=False))
+        Agenda(made, study.trials, Manner(run="plan", order=0, retry_failed=False)).take()
     return len(resolved)
 
 

@@ -11,7 +11,7 @@ from cimstudy.errors import InputError
 
 DONE = 1  # the value of `status` for a case that returned a result
 OF_POINTS = ("point", "setting")  # coordinates of points that are no axes
-BOOKKEEPING = ("status", "error", "duration")  # of a case, not results of it
+BOOKKEEPING = ("status", "error", "duration", "peak_memory")  # of a case, not results of it
 
 
 def metrics(ds: xr.Dataset) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cimstudy.study.results import Failure, StoreStatus, open_results, store_status
     from cimstudy.study.space import Grid, LatinHypercube, Points, Product, Sobol, Space, Sum, Zip
     from cimstudy.study.stop import ClusterLostError, Interrupted
+    from cimstudy.study.stopping import Trials
     from cimstudy.study.study import Study
     from cimstudy.study.table import Point
     from cimstudy.study.workload import Workload
@@ -36,6 +37,7 @@ _FILES = {
     "StoreStatus": "results",
     "Study": "study",
     "Sum": "space",
+    "Trials": "stopping",
     "Workload": "workload",
     "Zip": "space",
     "load_study": "load",
@@ -62,6 +64,7 @@ __all__ = [
     "StoreStatus",
     "Study",
     "Sum",
+    "Trials",
     "Workload",
     "Zip",
     "load_study",

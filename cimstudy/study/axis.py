@@ -15,7 +15,7 @@ from cimstudy.hardware import Part
 from cimstudy.study.codec import encode, plain
 from cimstudy.study.table import Column, compact, hashable
 
-RESERVED = frozenset({"point", "trial", "status", "error", "duration", "setting"})
+RESERVED = frozenset({"point", "trial", "status", "error", "duration", "peak_memory", "setting", "needed", "capped"})
 DIGITS = 12  # significant digits of values on logarithmic ranges: the last ones differ between mathematical libraries
 
 

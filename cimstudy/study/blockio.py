@@ -91,4 +91,5 @@ def put(present: dict[str, NDArray[Any]], place: Case, outcome: Outcome) -> None
         present[name][place] = np.nan if outcome.error else outcome.values[name]
     present["error"][place] = outcome.error
     present["duration"][place] = outcome.seconds
+    present["peak_memory"][place] = outcome.peak_memory
     present["status"][place] = FAILED if outcome.error else DONE

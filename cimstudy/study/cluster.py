@@ -210,6 +210,13 @@ def threads(client: Client) -> int:
         raise ClusterLostError(LOST) from error
 
 
+def check_threads(client: Client) -> None:
+    """Raise InputError if a worker has several threads: cases can then not be timed, one by one, and ended."""
+    most = max(client.nthreads().values(), default=1)  # type: ignore[no-untyped-call]
+    if most > 1:
+        raise InputError(f"case_timeout with workers of {most} threads; allowed: workers of one thread each")
+
+
 def result_of(future: "Future[T]") -> T:
     """A task's result; the scheduler then forgets the task. Raises what the task raised, and KilledWorker."""
     try:

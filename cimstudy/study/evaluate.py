@@ -3,12 +3,13 @@
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cimstudy import memory
 from cimstudy.errors import InputError
 from cimstudy.study.resolve import Resolved
 
@@ -17,24 +18,27 @@ LONGEST_TEXT = 20_000  # characters of a traceback that are kept
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a case: its metrics, or the text of its failure. seconds: how long it took."""
+    """What came of a case: its metrics, or the text of its failure; and what it took."""
 
     values: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     error: str = ""
-    seconds: float = float("nan")
+    seconds: float = float("nan")  # wall time
+    peak_memory: float = float("nan")  # bytes: the most that its process held meanwhile
     refused: bool = False  # the workload raised InputError
 
 
 def evaluate(resolved: Resolved, seed: int, trial: int) -> Outcome:
     """Evaluate a case. Never raises: what the workload raises is in the outcome, be it SystemExit."""
+    memory.restart_peak()
     start = time.perf_counter()
     try:
         result = resolved.workload(resolved.hardware, seed=seed, trial=trial)
         values = {str(name): np.asarray(value, np.float64) for name, value in dict(result).items()}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a case that fails is a result
-        seconds = time.perf_counter() - start
-        return Outcome(error=failure_text(error), seconds=seconds, refused=isinstance(error, InputError))
-    return Outcome(values=values, seconds=time.perf_counter() - start)
+        found = Outcome(error=failure_text(error), refused=isinstance(error, InputError))
+    else:
+        found = Outcome(values=values)
+    return replace(found, seconds=time.perf_counter() - start, peak_memory=memory.peak())
 
 
 def failure_text(error: BaseException) -> str:
@@ -53,7 +57,7 @@ def matched(outcome: Outcome, shapes: Mapping[str, tuple[int, ...]]) -> Outcome:
     if got == dict(shapes):
         return outcome
     error = f"ValueError: the workload returned {spelled(got)}; the store holds {spelled(shapes)}\n"
-    return Outcome(error=error, seconds=outcome.seconds)
+    return replace(outcome, values={}, error=error)
 
 
 def spelled(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -38,6 +38,11 @@ BOOKKEEPING = {  # in the order of writing
         fill="",
     ),
     "duration": Column(name="duration", attributes={"long_name": "wall time of a case", "units": "s"}, dtype="float32"),
+    "peak_memory": Column(
+        name="peak_memory",
+        attributes={"long_name": "most memory that a case's process held during it", "units": "B"},
+        dtype="float32",
+    ),
     "status": Column(name="status", attributes={"long_name": "state of a case"} | STATES, dtype="int8", fill=0),
 }
 
@@ -77,6 +82,7 @@ def column(name: str, shape: tuple[int, ...], metric: Metric | None, reference: 
         raise InputError(f"metric {name} has the shape {shape}; it declares the dimensions {metric.dims}")
     attributes: dict[str, Any] = {"units": metric.units, "long_name": metric.long_name}
     attributes |= {} if metric.better is None else {"better": metric.better}
+    attributes |= {} if metric.bounds is None else {"bounds": [float(bound) for bound in metric.bounds]}
     attributes |= {} if reference is None else {"reference": float(reference)}
     return Column(name=name, shape=shape, dims=metric.dims, attributes=attributes)
 

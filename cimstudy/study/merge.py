@@ -82,6 +82,7 @@ def check_same(group: zarr.Group, study: Study) -> None:
     if metrics_of(study.workload):
         old["metrics"] = sorted(case_arrays(group).keys() - BOOKKEEPING)
         new["metrics"] = sorted(metrics_of(study.workload))
+    study.check_trials(sorted(case_arrays(group).keys() - BOOKKEEPING))
     refuse(differences(old, new))
     check_hypercubes(space_of(stored["space"]), study.space)
 

@@ -1,6 +1,6 @@
 """The pilot: a few cases on workers, before the store exists, for the time of a case and the shapes of metrics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from distributed import Client, KilledWorker
@@ -10,7 +10,7 @@ from cimstudy.study.cluster import result_of
 from cimstudy.study.evaluate import Outcome, one_line
 from cimstudy.study.stop import ClusterLostError
 from cimstudy.study.study import Study
-from cimstudy.study.table import Table
+from cimstudy.study.table import Point, Table
 from cimstudy.study.task import Payload, reference_of, try_cases
 
 Place = tuple[int, int]  # the point's number in the space, trial
@@ -51,7 +51,7 @@ def fly(client: Client, payload: Payload, study: Study, points: Table, workers: 
     """Try cases until one succeeds. Raises InputError if the workload says that its input is bad."""
     outcomes: dict[Place, Outcome] = {}
     seconds: list[float] = []
-    for pairs in rounds(len(points), study.trials, workers):
+    for pairs in rounds(len(points), study.most_trials, workers):
         for places, found in try_pairs(client, payload, points, pairs):
             outcomes |= dict(zip(places, found, strict=True))
             seconds += [outcome.seconds for outcome in found[-1:]]
@@ -64,12 +64,7 @@ def try_pairs(
     client: Client, payload: Payload, points: Table, pairs: list[list[Place]]
 ) -> Iterator[tuple[list[Place], tuple[Outcome, ...]]]:
     """Outcomes of pairs of cases, tried side by side. A pair that kills its worker is left out."""
-    futures = [
-        client.submit(
-            try_cases, payload, tuple((points.point(at), trial) for at, trial in places), pure=False, retries=0
-        )
-        for places in pairs
-    ]
+    futures = [client.submit(try_cases, payload, picked(points, places), pure=False, retries=0) for places in pairs]
     for places, future in zip(pairs, futures, strict=True):
         try:
             found: tuple[Outcome, ...] = result_of(future)
@@ -79,6 +74,11 @@ def try_pairs(
             if outcome.refused:
                 raise InputError(outcome.error.splitlines()[0].removeprefix("InputError: "))
         yield places, found
+
+
+def picked(points: Table, places: Iterable[Place]) -> tuple[tuple[Point, int], ...]:
+    """The points and trials at these places."""
+    return tuple((points.point(at), trial) for at, trial in places)
 
 
 def reference(client: Client, payload: Payload) -> dict[str, float]:

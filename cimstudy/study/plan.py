@@ -54,6 +54,11 @@ class Plan:
         (height, width), top, left = self.block, row * self.block[0], column * self.block[1]
         return Block(rows=(top, min(top + height, self.points)), trials=(left, min(left + width, self.trials)))
 
+    def beside(self, block: Block, wanted: NDArray[np.bool_]) -> list[Block]:
+        """The blocks with the rows of `block` that hold a wanted case. wanted: (rows of the block, trials)."""
+        columns = np.flatnonzero(tiled(wanted, (len(wanted), self.block[1]))[0])
+        return [self.at(block.rows[0] // self.block[0], column) for column in columns.tolist()]
+
     def blocks(self, wanted: NDArray[np.bool_], order: int = 0) -> Iterator[Block]:
         """The blocks that hold a wanted case, breadth first: every point gets its first trials before any gets more.
 
@@ -66,6 +71,11 @@ class Plan:
             found = rows[columns == column].tolist()
             shuffle.shuffle(found)
             yield from (self.at(row, column) for row in found)
+
+
+def asked(needed: NDArray[np.intp], trials: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of the trials from start to before stop points need. needed: chips (points,). Returns (points, trials)."""
+    return np.asarray(np.arange(*trials) < needed[:, np.newaxis])
 
 
 def tiled(wanted: NDArray[np.bool_], block: tuple[int, int]) -> NDArray[np.bool_]:
@@ -116,16 +126,20 @@ def unfinished(status: NDArray[np.int8], *, retry_failed: bool) -> NDArray[np.bo
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """What a run would do: cases of the study, the store's part of them, and what is left to do."""
+    """What a run would do: cases of the study, the store's part of them, and what is left to do.
+
+    With a stopping rule: as far as is known now; results may ask for more, up to `most_trials` at each point.
+    """
 
     points: int
     trials: int
+    most_trials: int
     cases: int
     done: int
     failed: int
     todo: int
-    blocks: int
+    blocks: int  # to be done, a task each
     seconds_per_case: float
     seconds: float  # of wall time, with all workers
-    bytes: int  # of all results, uncompressed
+    bytes: int  # of the results asked for, uncompressed
     files: int  # of the finished store

@@ -112,9 +112,9 @@ def reporting(*, wanted: bool) -> Iterator[Report]:
             yield Bar(progress)
 
 
-def moved(state: State, cases: int, failed: int) -> State:
-    """The state after more cases."""
-    return replace(state, finished=state.finished + cases, failed=state.failed + failed)
+def moved(state: State, cases: int, failed: int, more: int = 0) -> State:
+    """The state after more cases. more: cases that have become necessary."""
+    return replace(state, finished=state.finished + cases, failed=state.failed + failed, total=state.total + more)
 
 
 def clock(seconds: float) -> str:

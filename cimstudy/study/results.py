@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 
 from cimstudy.study import store as stores
 from cimstudy.study.axis import label
-from cimstudy.study.plan import DONE, FAILED, PENDING
+from cimstudy.study.layout import BOOKKEEPING
+from cimstudy.study.plan import DONE, FAILED, PENDING, asked
+from cimstudy.study.stopping import judge
+from cimstudy.study.store import CASE
+from cimstudy.study.verdict import bounds_of, stored_trials, trials_of, verdict
 
 
 def open_results(store: str | Path) -> xr.Dataset:
@@ -27,9 +31,36 @@ def open_results(store: str | Path) -> xr.Dataset:
     place = stores.location(store)
     stores.open_group(place)
     data = xr.open_zarr(place, consolidated=True, chunks={}, zarr_format=3)
-    data = data[[*data.attrs["metrics"], "status", "error", "duration"]]
+    data = data[[*data.attrs["metrics"], *reversed(BOOKKEEPING)]]
     with dask.config.set(scheduler="synchronous"):  # coordinates are small: no cluster is asked for them
-        return gridded(data.assign_coords({name: data[name].load() for name in data.coords}))
+        data = data.assign_coords({name: data[name].load() for name in data.coords})
+        return gridded(data.assign(decisions(data)))
+
+
+def decisions(data: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What the study's stopping rule says of each point, worked out when it is used; nothing if it has none."""
+    rule = trials_of(json.loads(data.attrs["study"]))
+    if isinstance(rule, int):
+        return {}
+    whole = data[["status", *rule.targets]].isel(trial=slice(rule.max)).chunk(trial=-1)
+    bounds = {name: bounds_of(rule, name, data[name].attrs) for name in rule.targets}
+
+    def judged(status: NDArray[np.int8], *values: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
+        named = {name: np.moveaxis(array, -1, 1) for name, array in zip(rule.targets, values, strict=True)}
+        found = judge(rule, status, named, bounds)
+        return found.needed, found.capped
+
+    needed, capped = xr.apply_ufunc(
+        judged,
+        *(whole[name].transpose("point", ..., "trial") for name in whole),
+        input_core_dims=[[*(dim for dim in whole[name].dims if dim not in CASE), "trial"] for name in whole],
+        output_core_dims=[[], []],
+        dask="parallelized",
+        output_dtypes=[int, bool],
+    )
+    needed = needed.assign_attrs(long_name="chips that the stopping rule asks for", units="1")
+    capped = capped.assign_attrs(long_name="whether the most chips were not enough for the interval asked for")
+    return {"needed": needed, "capped": capped}
 
 
 def gridded(data: xr.Dataset) -> xr.Dataset:
@@ -117,15 +148,12 @@ class StoreStatus:
     name: str
     points: int
     trials: int
+    cases: int  # asked for
     done: int
     failed: int
     pending: int
+    capped: int  # points whose intervals are wider than asked for after the most chips there may be
     failures: tuple[Failure, ...]
-
-    @property
-    def cases(self) -> int:
-        """Points times trials."""
-        return self.points * self.trials
 
 
 def store_status(store: str | Path) -> StoreStatus:
@@ -133,13 +161,18 @@ def store_status(store: str | Path) -> StoreStatus:
     place = stores.location(store)
     group = stores.open_group(place)
     status = stores.read_status(group)
+    rule = stored_trials(group)
+    found = verdict(group, status.shape[1] if isinstance(rule, int) else rule)  # all there is, of a plain number
+    mine = asked(found.needed, (0, status.shape[1])) | (status != PENDING)
     return StoreStatus(
         name=str(group.attrs["name"]),
         points=status.shape[0],
         trials=status.shape[1],
+        cases=int(np.count_nonzero(mine)),
         done=int(np.count_nonzero(status == DONE)),
         failed=int(np.count_nonzero(status == FAILED)),
-        pending=int(np.count_nonzero(status == PENDING)),
+        pending=int(np.count_nonzero(mine & (status == PENDING))),
+        capped=int(np.count_nonzero(found.capped)),
         failures=tuple(failures(xr.open_zarr(place, consolidated=True, chunks=None, zarr_format=3), status)),
     )
 

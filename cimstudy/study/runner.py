@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,14 @@ from distributed import Client, Future, KilledWorker, as_completed
 
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
-from cimstudy.study.cluster import awaited, capacity, connect, result_of, slots
+from cimstudy.study.agenda import Agenda, Manner
+from cimstudy.study.cluster import awaited, capacity, check_threads, connect, result_of, slots
 from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
 from cimstudy.study.merge import rows_of
 from cimstudy.study.pilot import Pilot, fly
 from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
-from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter, jobs
+from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter
 from cimstudy.study.progress import Report, State, moved, reporting
 from cimstudy.study.resolve import Resolution
 from cimstudy.study.results import open_results
@@ -46,12 +47,14 @@ class Run:
     workers: int | None
     block: tuple[int, int] | None
     retry_failed: bool
+    case_timeout: float | None  # s
 
 
 def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
     """Evaluate what the store lacks of the study. `Study.run` says more."""
     if run.block is not None:
         check_block(run.block)
+    check_timeout(run.case_timeout)
     clear_parent(run.store)
     prepared = enter(run.study, run.store, run.resolved)
     if prepared is not None:
@@ -67,9 +70,11 @@ def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
 
 def work(run: Run, prepared: Ready | None, report: Report) -> None:
     """Start or join a cluster, create the store if there is none, and complete it."""
-    payload = pack(run.study)
+    payload = pack(run.study, run.case_timeout)
     report.stage(f"{run.study.name}: {awaited(run.cluster)}")
     with connect(run.cluster, run.workers) as client:
+        if run.case_timeout is not None:
+            check_threads(client)
         pilot = Pilot(seconds_per_case=0.0)
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
@@ -77,12 +82,17 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
             prepared = begin(run, pilot, capacity(client))
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
         known = {(prepared.rows[at], trial): outcome for (at, trial), outcome in pilot.outcomes.items()}
-        order = secrets.randbits(32)
-        tasks = jobs(prepared, known, run=uuid.uuid4().hex, order=order, retry_failed=run.retry_failed)
+        manner = Manner(
+            run=uuid.uuid4().hex,
+            order=secrets.randbits(32),
+            retry_failed=run.retry_failed,
+            known=known,
+        )
+        agenda = Agenda(prepared, run.study.trials, manner)
         state = opening(run, prepared, client.dashboard_link or "")
         report.show(state)
-        for job, receipt in receipts(client, payload, tasks):
-            state = moved(state, job.todo, receipt.failed - job.failed)
+        for job, receipt in receipts(client, payload, agenda):
+            state = moved(state, job.todo, receipt.failed - job.failed, agenda.settle(job))
             report.show(state)
 
 
@@ -90,11 +100,19 @@ def begin(run: Run, pilot: Pilot, workers: int) -> Ready:
     """Create the store, or extend the one that another runner has created meanwhile."""
     study, points = run.study, len(run.resolved)
     variables = variables_of(study, pilot)
-    shape = run.block or block_shape(points, study.trials, seconds_per_case=pilot.seconds_per_case, workers=workers)
+    study.check_trials([column.name for column in variables])
+    least = study.least_trials
+    shape = run.block or block_shape(points, least, seconds_per_case=pilot.seconds_per_case, workers=workers)
     rows = rows_of(study, run.resolved)
     prepared = enter(study, run.store, run.resolved, lambda: stores.create(run.store, study, rows, variables, shape))
     assert prepared is not None  # noqa: S101 - made if it was not there
     return prepared
+
+
+def check_timeout(case_timeout: float | None) -> None:
+    """Raise InputError if this is no time."""
+    if case_timeout is not None and not 0 < case_timeout < float("inf"):
+        raise InputError(f"case_timeout = {case_timeout} s; allowed: above 0, or None for no limit")
 
 
 def variables_of(study: Study, pilot: Pilot) -> tuple[Column, ...]:
@@ -122,24 +140,26 @@ def opening(run: Run, prepared: Ready, dashboard: str) -> State:
     )
 
 
-def receipts(client: Client, payload: Payload, tasks: Iterable[Job]) -> Iterator[tuple[Job, Receipt]]:
-    """Run the jobs and yield each with its receipt.
+def receipts(client: Client, payload: Payload, agenda: Agenda) -> Iterator[tuple[Job, Receipt]]:
+    """Run the agenda's jobs and yield each with its receipt; what the caller settles may put more on the agenda.
 
-    A job whose block another runner is at comes again at the end, and then waits for that runner.
+    A job whose block another runner is at comes again when there is no other, and then waits for that runner.
     """
     flight, busy = Flight(client, payload), list[Job]()
     try:
-        for job in tasks:
-            flight.submit(job)
-            while flight.is_full():
-                yield from flight.landed(busy)
-        while flight.running or busy:
-            for job in busy:
-                flight.submit(replace(job, wait=True))
-            busy = []
+        while True:
+            while not flight.is_full() and (job := agenda.take() or waiting(busy)):
+                flight.submit(job)
+            if not flight.running:
+                return
             yield from flight.landed(busy)
     finally:
         flight.cancel()
+
+
+def waiting(busy: list[Job]) -> Job | None:
+    """The next job to wait for, taken from the list; None if there is none."""
+    return replace(busy.pop(0), wait=True) if busy else None
 
 
 class Flight:

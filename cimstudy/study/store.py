@@ -138,10 +138,10 @@ def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], bloc
     group = zarr.create_group(
         store, overwrite=True, zarr_format=3, attributes={"cimstudy_version": version("cimstudy")}
     )
-    shape = (len(rows), study.trials)
+    shape = (len(rows), study.most_trials)
     for column in (*columns, *BOOKKEEPING.values()):
         make_array(group, column, shape, block)
-    write_coordinates(group, rows, study.trials)
+    write_coordinates(group, rows, study.most_trials)
     for dim, size in sorted({pair for column in columns for pair in zip(column.dims, column.shape, strict=True)}):
         write_labels(group, dim, size, coordinates_of(study.workload))
     group.update_attributes({"metrics": [column.name for column in columns]})
@@ -165,7 +165,7 @@ def make_array(group: zarr.Group, column: Column, shape: tuple[int, int], block:
 def extend(group: zarr.Group, study: Study, rows: Rows) -> None:
     """Make room for more points and trials, and take over the study. Only with the store's lock held; never shrinks."""
     old_points, old_trials = status_array(group).shape
-    points, trials = max(old_points, len(rows)), max(old_trials, study.trials)
+    points, trials = max(old_points, len(rows)), max(old_trials, study.most_trials)
     for array in case_arrays(group).values():
         if array.shape[:2] != (points, trials):
             array.resize((points, trials, *array.shape[2:]))

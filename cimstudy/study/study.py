@@ -1,8 +1,9 @@
 """Study: a workload, a hardware, what to vary, how many chips: a value that can be printed, hashed, stored and run."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,8 +14,9 @@ from cimstudy.study.codec import decode, describe, digest
 from cimstudy.study.resolve import Resolution, Resolved, Resolver, first_same, resolve_table
 from cimstudy.study.shipping import code_of
 from cimstudy.study.space import Grid, Space
+from cimstudy.study.stopping import Trials, least, most
 from cimstudy.study.table import Point
-from cimstudy.study.workload import check_workload, checksums_of
+from cimstudy.study.workload import check_workload, checksums_of, metrics_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 class Study(Part):
     """`workload` on `trials` chips at every point of `space`, starting from `hardware`.
 
+    `trials` is a number, or a rule (`Trials`) that gives every point as many as its intervals need.
+
     Axes are dotted paths of the hardware (`device.programming.std`), whole parts (`device`), or fields of the workload
     (`workload.time`). Equal seeds and trials are equal chips, at every point.
     """
@@ -33,7 +37,7 @@ class Study(Part):
     workload: Any
     hardware: Hardware = Hardware()
     space: Space = Grid()
-    trials: int = Field(default=1, ge=1)
+    trials: Annotated[int, Field(ge=1)] | Trials = 1
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
@@ -56,6 +60,27 @@ class Study(Part):
                     f"axis {axis.path}: the workload {type_of(self.workload)} is no Part and has no field {rest!r}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _trials_watch_metrics(self) -> Self:
+        if metrics_of(self.workload):
+            self.check_trials(metrics_of(self.workload))
+        return self
+
+    @property
+    def most_trials(self) -> int:
+        """The most chips that a point may get."""
+        return most(self.trials)
+
+    @property
+    def least_trials(self) -> int:
+        """The chips that every point gets."""
+        return least(self.trials)
+
+    def check_trials(self, names: Iterable[str]) -> None:
+        """Raise InputError if the rule of `trials` is not about these metrics."""
+        if isinstance(self.trials, Trials):
+            self.trials.check(tuple(names), metrics_of(self.workload))
 
     def resolve(self, point: Point) -> Resolved:
         """What this point is. Raises InputError, naming what is allowed, if there is no such hardware or workload."""
@@ -88,7 +113,8 @@ class Study(Part):
         """The study as JSON text, from which `from_json` makes an equal one."""
         rest = {"hardware": self.hardware, "space": self.space}
         parts = {name: part.model_dump(mode="json") for name, part in rest.items()}
-        numbers = {"trials": self.trials, "seed": self.seed}
+        trials = self.trials if isinstance(self.trials, int) else self.trials.model_dump(mode="json")
+        numbers = {"trials": trials, "seed": self.seed}
         return json.dumps(
             {"name": self.name, "workload": describe(self.workload), **parts, **numbers}, ensure_ascii=False
         )
@@ -117,14 +143,16 @@ class Study(Part):
         block: tuple[int, int] | None = None,
         progress: bool = True,
         retry_failed: bool = False,
+        case_timeout: float | None = None,
     ) -> "xr.Dataset":
         """Evaluate what the store lacks, and return `open_results(store)`.
 
         `cluster`: None for worker processes on this machine (`workers` of them, by default one for each core), the
         address of a Dask scheduler, a file that describes a cluster (`.yaml`), or a Dask client. `block`: how many
-        points and trials one task evaluates, by default from the measured time of a case. Raises InputError before any
-        work starts if the study is unsound or the store holds another one; Interrupted on Ctrl-C, after which the same
-        call goes on.
+        points and trials one task evaluates, by default from the measured time of a case. `case_timeout`: seconds after
+        which a case is ended and counts as failed; the first case of a process also loads the model. Raises InputError
+        before any work starts if the study is unsound or the store holds another one; Interrupted on Ctrl-C, after
+        which the same call goes on.
         """
         from cimstudy.study.clusterfile import described  # noqa: PLC0415 - defining a study needs no cluster
         from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - as above
@@ -138,14 +166,15 @@ class Study(Part):
             workers=workers,
             block=block,
             retry_failed=retry_failed,
+            case_timeout=case_timeout,
         )
         return carry_out(this, progress=progress)
 
-    def dry_run(self, store: str | Path, *, workers: int | None = None) -> "DryRun":
+    def dry_run(self, store: str | Path, *, workers: int | None = None, retry_failed: bool = False) -> "DryRun":
         """What `run` would do, from one timed case: cases, blocks, seconds, bytes, files. Writes nothing."""
         from cimstudy.study.rehearse import dry_run  # noqa: PLC0415 - as above
 
-        return dry_run(self, store, workers)
+        return dry_run(self, store, workers, retry_failed=retry_failed)
 
 
 def type_of(workload: Any) -> str:

@@ -1,21 +1,27 @@
 """What runs on workers: evaluate a block and write it. Only a receipt of a few numbers goes back."""
 
+import faulthandler
 import itertools
+import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import itemgetter
+from pathlib import Path
+from typing import TextIO
 
 import cloudpickle
+import numpy as np
 from distributed import get_worker
+from numpy.typing import NDArray
 
 from cimstudy import memory
 from cimstudy.errors import InputError
 from cimstudy.study.blockio import Case, block_lock, block_status, handles, write_block
 from cimstudy.study.evaluate import Outcome, evaluate, one_line
 from cimstudy.study.plan import FAILED, Block, unfinished
-from cimstudy.study.resolve import Resolver
+from cimstudy.study.resolve import Resolved, Resolver
 from cimstudy.study.shipping import Source, install, shipped
 from cimstudy.study.study import Study
 from cimstudy.study.table import Point
@@ -27,9 +33,10 @@ class Payload:
 
     sources: tuple[tuple[str, Source], ...]  # by module name
     pickled: bytes
+    case_timeout: float | None = None  # s
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One task: a block, the points of its rows that the study asks for, and outcomes that are known already."""
 
@@ -37,7 +44,7 @@ class Job:
     run: str
     block: Block
     points: Mapping[int, Point]  # by row
-    trials: int
+    needed: NDArray[np.intp]  # chips at each row of the block
     retry_failed: bool
     known: Mapping[Case, Outcome]
     todo: int  # cases to evaluate, as far as the client knew
@@ -53,14 +60,15 @@ class Receipt:
     busy: bool = False
 
 
-def pack(study: Study) -> Payload:
+def pack(study: Study, case_timeout: float | None = None) -> Payload:
     """The study for workers. Raises InputError if it cannot be sent."""
     try:
-        return Payload(sources=tuple(shipped.items()), pickled=cloudpickle.dumps(study))
+        pickled = cloudpickle.dumps(study)
     except Exception as error:  # noqa: BLE001 - pickling runs the workload's own code
         raise InputError(
             f"the workload cannot be sent to workers: {one_line(error)}; define it in a study file"
         ) from None
+    return Payload(sources=tuple(shipped.items()), pickled=pickled, case_timeout=case_timeout)
 
 
 @lru_cache(maxsize=4)
@@ -96,7 +104,7 @@ def run_block(payload: Payload, job: Job) -> Receipt:
         for row, trials in itertools.groupby(todo, key=itemgetter(0)):
             resolved = resolve(job.points[row])
             for case in trials:
-                yield job.known.get(case) or evaluate(resolved, study.seed, case[1])
+                yield job.known.get(case) or bounded(resolved, study.seed, case[1], payload.case_timeout)
 
     return finish(job, outcomes)
 
@@ -123,8 +131,9 @@ def complete(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) 
 
 def cases(job: Job) -> list[Case]:
     """The cases of a job's block that its study asks for."""
-    trials = range(job.block.trials[0], min(job.block.trials[1], job.trials))
-    return [(row, trial) for row in job.points for trial in trials]
+    first, stop = job.block.trials
+    ends = np.minimum(job.needed, stop).tolist()
+    return [(row, trial) for row in job.points for trial in range(first, ends[row - job.block.rows[0]])]
 
 
 def place(job: Job, case: Case) -> Case:
@@ -132,10 +141,27 @@ def place(job: Job, case: Case) -> Case:
     return case[0] - job.block.rows[0], case[1] - job.block.trials[0]
 
 
+def bounded(resolved: Resolved, seed: int, trial: int, timeout: float | None) -> Outcome:
+    """Evaluate a case, or end this process if that takes too long, be it in native code that never lets go."""
+    if timeout is None:
+        return evaluate(resolved, seed, trial)
+    faulthandler.dump_traceback_later(timeout, exit=True, file=nowhere())
+    try:
+        return evaluate(resolved, seed, trial)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@cache
+def nowhere() -> TextIO:
+    """Where the stacks of a case that is ended go: its record tells the case, and the worker's log is not ours."""
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
 def try_cases(payload: Payload, picked: tuple[tuple[Point, int], ...]) -> tuple[Outcome, ...]:
     """Evaluate a few cases in this process, writing nothing: the first pays for loading and compiling."""
     study, resolve = unpack(payload)
-    return tuple(evaluate(resolve(point), study.seed, trial) for point, trial in picked)
+    return tuple(bounded(resolve(point), study.seed, trial, payload.case_timeout) for point, trial in picked)
 
 
 def reference_of(payload: Payload) -> dict[str, float]:

@@ -20,8 +20,8 @@ from cimstudy.workloads.texts import TEXTS_PER_PASS, Batch, batch_of, checksum, 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SCORES = {
-    "accuracy": Metric(long_name="share of items with the right class", better="higher"),
-    "agreement": Metric(long_name="share of items with the digital run's class", better="higher"),
+    "accuracy": Metric(long_name="share of items with the right class", better="higher", bounds=(0, 1)),
+    "agreement": Metric(long_name="share of items with the digital run's class", better="higher", bounds=(0, 1)),
     "nll": Metric(long_name="negative log-likelihood of the right class", units="nat/item", better="lower"),
     "kl_divergence": Metric(long_name="divergence from the digital run", units="nat/item", better="lower"),
     "item_nll": Metric(

@@ -18,16 +18,22 @@ from cimstudy.workloads.texts import Batch, batch_of, checksum, encode_texts, se
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SCORES = {
-    "cosine": Metric(long_name="mean cosine of a sentence's vector to the digital run's", better="higher"),
+    "cosine": Metric(
+        long_name="mean cosine of a sentence's vector to the digital run's", better="higher", bounds=(-1, 1)
+    ),
     "rank_agreement": Metric(
         long_name="rank correlation of all pairs' similarities with the digital run (Spearman)",
         better="higher",
+        bounds=(-1, 1),
     ),
     "nearest_agreement": Metric(
-        long_name="share of sentences whose nearest other sentence is the digital run's", better="higher"
+        long_name="share of sentences whose nearest other sentence is the digital run's", better="higher", bounds=(0, 1)
     ),
     "sentence_cosine": Metric(
-        long_name="cosine of each sentence's vector to the digital run's", better="higher", dims=("sentence",)
+        long_name="cosine of each sentence's vector to the digital run's",
+        better="higher",
+        bounds=(-1, 1),
+        dims=("sentence",),
     ),
 }
 

@@ -21,9 +21,9 @@ SCORES = {
     "departure": Metric(
         long_name="tokens until the text departs from the digital run's", units="token", better="higher"
     ),
-    "agreement": Metric(long_name="share of tokens that are the digital run's", better="higher"),
+    "agreement": Metric(long_name="share of tokens that are the digital run's", better="higher", bounds=(0, 1)),
     "position_agreement": Metric(
-        long_name="share of texts whose token is the digital run's", better="higher", dims=("position",)
+        long_name="share of texts whose token is the digital run's", better="higher", bounds=(0, 1), dims=("position",)
     ),
     "prompt_departure": Metric(
         long_name="tokens until each text departs from the digital run's",

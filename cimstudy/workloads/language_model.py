@@ -19,8 +19,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 PREDICTION = {
     "perplexity": Metric(long_name="perplexity", better="lower"),
     "nll": Metric(long_name="negative log-likelihood", units="nat/token", better="lower"),
-    "top1_accuracy": Metric(long_name="share of tokens predicted first", better="higher"),
-    "top1_agreement": Metric(long_name="share of tokens with the digital run's first choice", better="higher"),
+    "top1_accuracy": Metric(long_name="share of tokens predicted first", better="higher", bounds=(0, 1)),
+    "top1_agreement": Metric(
+        long_name="share of tokens with the digital run's first choice", better="higher", bounds=(0, 1)
+    ),
     "kl_divergence": Metric(long_name="divergence from the digital run", units="nat/token", better="lower"),
     "sequence_nll": Metric(
         long_name="negative log-likelihood of each sequence", units="nat/token", better="lower", dims=("sequence",)

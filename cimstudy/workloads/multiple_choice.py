@@ -20,11 +20,13 @@ from cimstudy.workloads.texts import Batch, batch_of, checksum, records
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SCORES = {
-    "accuracy": Metric(long_name="share of questions whose right ending is the most likely", better="higher"),
-    "normalised_accuracy": Metric(
-        long_name="the same, with log-likelihoods divided by the endings' tokens", better="higher"
+    "accuracy": Metric(
+        long_name="share of questions whose right ending is the most likely", better="higher", bounds=(0, 1)
     ),
-    "agreement": Metric(long_name="share of questions with the digital run's ending", better="higher"),
+    "normalised_accuracy": Metric(
+        long_name="the same, with log-likelihoods divided by the endings' tokens", better="higher", bounds=(0, 1)
+    ),
+    "agreement": Metric(long_name="share of questions with the digital run's ending", better="higher", bounds=(0, 1)),
     "margin": Metric(
         long_name="log-likelihood of the right ending over the best other one", units="nat", better="higher"
     ),

@@ -46,7 +46,7 @@ def test_undeclared_metrics_have_the_names_and_shapes_of_a_first_case():
             {"a": Metric(long_name="a", dims=("layer",)), "b": Metric(long_name="b", dims=("layer",))},
             "dimension layer is 1 long in a, 2 in b; allowed: one length",
         ),
-        (sample(status=1), {}, "a metric cannot be named 'status'; taken: duration, error, point"),
+        (sample(status=1), {}, "a metric cannot be named 'status'; taken: capped, duration, error"),
         (sample(), {}, "the workload returned no metrics; allowed: one or more, by name"),
         (None, {"a": Metric(long_name="a", dims=("layer",))}, "the metrics' shapes are unknown"),
     ],

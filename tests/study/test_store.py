@@ -22,13 +22,14 @@ from zarr.storage import LocalStore
 from cimstudy.errors import InputError
 from cimstudy.study import Axis, Grid, open_results, store_status
 from cimstudy.study import store as stores
+from cimstudy.study.agenda import Agenda, Manner
 from cimstudy.study.blockio import block_lock, write_block
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.layout import columns
 from cimstudy.study.lock import locked
 from cimstudy.study.merge import rows_of
 from cimstudy.study.plan import DONE, FAILED, PENDING, Block, unfinished
-from cimstudy.study.prepare import enter, jobs
+from cimstudy.study.prepare import enter
 from cimstudy.study.task import Receipt, pack, run_block
 from cimstudy.study.workload import metrics_of
 
@@ -45,9 +46,10 @@ def prepared(study, store, block=(2, 2)):
 def fill(study, store, block=(2, 2), **options):
     """What a run does, in this process."""
     ready = prepared(study, store, block)
-    asked = {"run": "here", "order": 1, "retry_failed": False} | options
-    for job in jobs(ready, {}, **asked):
+    agenda = Agenda(ready, study.trials, Manner(**{"run": "here", "order": 1, "retry_failed": False} | options))
+    while job := agenda.take():
         run_block(pack(study), job)
+        agenda.settle(job)
     return open_results(store)
 
 
@@ -320,7 +322,7 @@ def test_a_lock_outlives_the_deletion_of_its_file(store):
 
 def test_a_task_leaves_a_block_alone_that_another_runner_is_at(study, store, log):
     ready = prepared(study, store)
-    first, *_ = jobs(ready, {}, run="here", order=1, retry_failed=False)
+    first = Agenda(ready, study.trials, Manner(run="here", order=1, retry_failed=False)).take()
     payload = pack(study)
     with block_lock(store, "here", first.block, wait=False):
         assert run_block(payload, first) == Receipt(busy=True)
