@@ -1,7 +1,6 @@
 """A block that kills its workers: its cases in a child process, so that only the deadly ones fail."""
 
 import contextlib
-import enum
 import math
 import os
 import pickle
@@ -23,13 +22,7 @@ from cimstudy.study.task import Job, Payload, Receipt, finish, own_memory, unpac
 
 POLL = 1.0  # s between a child's looks whether its worker still lives
 LOOK = 0.1  # s between a worker's looks at what its child takes
-
-
-class Mark(enum.Enum):
-    """What a child says beside outcomes."""
-
-    START = "a case begins"
-    END = "there is no more"
+BEGINS, ENDED = "a case begins", "there is no more"  # what comes from a child beside outcomes
 
 
 def run_isolated(payload: Payload, job: Job) -> Receipt:
@@ -90,7 +83,7 @@ def child(payload: Payload, job: Job, todo: Sequence[Case]) -> Iterator["subproc
 
 def watched(process: "subprocess.Popen[bytes]", limits: Limits) -> Generator[Outcome, None, End]:
     """The outcomes that a child sends, until it ends, or breaks a limit and is ended."""
-    sent: queue.SimpleQueue[Outcome | Mark] = queue.SimpleQueue()
+    sent: queue.SimpleQueue[Outcome | str] = queue.SimpleQueue()
     threading.Thread(target=receive, args=(process, sent), daemon=True).start()
     done, peak, started, running = 0, 0.0, time.monotonic(), False
     while True:
@@ -103,22 +96,22 @@ def watched(process: "subprocess.Popen[bytes]", limits: Limits) -> Generator[Out
                 process.kill()
                 return End(done=done, seconds=seconds, peak_memory=peak, blame=blame)
             continue
-        if found is Mark.END:
+        if found == ENDED:
             process.wait()
             return End(done=done, seconds=time.monotonic() - started, peak_memory=peak or math.nan)
         if isinstance(found, Outcome):
             done += 1
             yield found
-        peak, started, running = 0.0, time.monotonic(), found is Mark.START
+        peak, started, running = 0.0, time.monotonic(), found == BEGINS
 
 
-def receive(process: "subprocess.Popen[bytes]", sent: "queue.SimpleQueue[Outcome | Mark]") -> None:
+def receive(process: "subprocess.Popen[bytes]", sent: "queue.SimpleQueue[Outcome | str]") -> None:
     """Pass on what a child sends, and the end of it."""
     assert process.stdout is not None  # noqa: S101 - for the type checker
     with contextlib.suppress(EOFError, pickle.UnpicklingError, OSError):  # it died, perhaps in the middle of sending
         while True:
             sent.put(pickle.load(process.stdout))  # noqa: S301 - sent by our own child
-    sent.put(Mark.END)
+    sent.put(ENDED)
 
 
 def memory_of(pid: int) -> float:
@@ -160,7 +153,7 @@ def watch(parent: int) -> None:
     os._exit(1)
 
 
-def send(item: "Outcome | Mark", results: BinaryIO) -> None:
+def send(item: "Outcome | str", results: BinaryIO) -> None:
     """Let the worker know at once."""
     pickle.dump(item, results)
     results.flush()
@@ -176,7 +169,7 @@ def main() -> None:
     for case in todo:
         row, trial = case
         resolved = resolve(job.points[row])
-        send(Mark.START, results)
+        send(BEGINS, results)
         send(job.known.get(case) or evaluate(resolved, study.seed, trial), results)
 
 
