@@ -3,8 +3,11 @@
 from cimstudy.analysis import plots
 from cimstudy.analysis.accessor import Accessor
 from cimstudy.analysis.dataset import first_metric, metrics
+from cimstudy.analysis.knee import knee
+from cimstudy.analysis.paired import claim, compare
 from cimstudy.analysis.pareto import pareto
 from cimstudy.analysis.quantiles import quantile
+from cimstudy.analysis.sensitivity import sensitivity
 from cimstudy.analysis.statistics import CollapseWarning, summary, table
 from cimstudy.analysis.tables import TextTable, document, text_table
 from cimstudy.analysis.tidy import failures, tidy
@@ -15,13 +18,17 @@ __all__ = [
     "Accessor",
     "CollapseWarning",
     "TextTable",
+    "claim",
+    "compare",
     "document",
     "failures",
     "first_metric",
+    "knee",
     "metrics",
     "pareto",
     "plots",
     "quantile",
+    "sensitivity",
     "summary",
     "table",
     "text_table",

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 import xarray as xr
 
 from cimstudy.analysis import dataset, plots, statistics
+from cimstudy.analysis.knee import knee
 from cimstudy.analysis.method import Method
+from cimstudy.analysis.paired import claim, compare
 from cimstudy.analysis.pareto import pareto
 from cimstudy.analysis.quantiles import quantile
+from cimstudy.analysis.sensitivity import sensitivity
 from cimstudy.analysis.tidy import failures, tidy
 from cimstudy.analysis.two_level import two_level
 from cimstudy.analysis.yields import yield_
@@ -40,7 +43,11 @@ class Accessor:
     table = Method(statistics.table)
     quantile = Method(quantile)
     yield_ = Method(yield_)
+    compare = Method(compare)
+    claim = Method(claim)
     pareto = Method(pareto)
+    knee = Method(knee)
+    sensitivity = Method(sensitivity)
     two_level = Method(two_level)
     tidy = Method(tidy)
     failures = Method(failures)

@@ -111,6 +111,7 @@ def over_chips(
         output_core_dims=[["statistic"]],
         dask="parallelized",
         output_dtypes=[float],
+        keep_attrs=False,
         dask_gufunc_kwargs={"output_sizes": {"statistic": len(names)}},
     )
     return {name: stacked.isel(statistic=i) for i, name in enumerate(names)}
@@ -120,6 +121,12 @@ def described(values: xr.DataArray, attrs: Mapping[Any, Any], meaning: str) -> x
     """`values` with the units of a metric of these attributes, and `meaning` of its name in words."""
     known = {key: attrs[key] for key in ("units", "better", "reference") if key in attrs}
     return values.assign_attrs(known, long_name=meaning.format(attrs.get("long_name", "the metric")))
+
+
+def check_plain(ds: xr.Dataset, metric: str) -> None:
+    """Refuse a metric with axes of its own, such as `layer`."""
+    if own := own_dims(ds, metric):
+        raise InputError(f"{metric} has a value for each {' and '.join(own)}; choose one: ds.isel({own[0]}=0)")
 
 
 def check_confidence(confidence: float) -> None:

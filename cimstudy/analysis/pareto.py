@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cimstudy.analysis import chips
-from cimstudy.analysis.dataset import at_places, cases, counts, described, over_chips, own_dims
+from cimstudy.analysis.dataset import at_places, cases, check_plain, counts, described, over_chips, result
 from cimstudy.errors import InputError
 
 DIRECTIONS = {"lower": 1.0, "higher": -1.0}  # which is better: the sign that makes a cost of it
@@ -95,17 +95,14 @@ def directed(ds: xr.Dataset, metrics: Sequence[str] | Mapping[str, str | None]) 
     given = dict(listed) if isinstance(listed, Mapping) else dict.fromkeys(listed)
     if len(given) < 2:
         raise InputError(f"a front needs two metrics or more, got {', '.join(given) or 'none'}")
+    for name in given:
+        check_plain(ds, name)
     return {name: direction(ds, name, better) for name, better in given.items()}
 
 
 def direction(ds: xr.Dataset, metric: str, better: str | None = None) -> str:
-    """Which side of a metric is better: the one given, or the workload's.
-
-    Raises InputError where neither says so, and for a metric with axes of its own.
-    """
-    if own := own_dims(ds, metric):
-        raise InputError(f"{metric} has a value for each {' and '.join(own)}; choose one: ds.isel({own[0]}=0)")
-    found = better or ds[metric].attrs.get("better")
+    """Which side of a metric is better: the one given, or the workload's. Raises InputError where neither says so."""
+    found = better or result(ds, metric).attrs.get("better")
     if found not in DIRECTIONS:
         given = "not known" if found is None else repr(found)
         raise InputError(f'which {metric} is better is {given}; allowed: {{{metric!r}: "lower"}} or "higher"')
