@@ -7,6 +7,8 @@
 (c) as (d), with bit-serial inputs and a conversion for each input bit
 (e) as (d), with Gaussian read noise on every cell
 (p) programming of (d): its limit is the time NumPy needs to draw as many float32 normals
+(w) as (d), with wires: its limit is (d) itself
+(x, s) what 128 x 128 cells with wires multiply by, exactly and by expansion: their limits are 60 ms and 2 ms
 
 `limit_seconds` is the time of just the matrix products at the tile height (of one plain product for (b)), `ratio` is
 seconds / limit_seconds, `plain_ratio` is seconds over one plain product of the same shape and batch.
@@ -21,7 +23,8 @@ from bench_common import medians, report  # isort: skip - pins threads before Nu
 import numpy as np
 
 from cimstudy import analog
-from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfTarget
+from cimstudy.analog.wires import effective_matrix, series_matrix
+from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfTarget, Wires
 
 SLICED = Differential(bits=8, slice_bits=2)
 NOISY = Device(programming=NormalOfTarget(std=0.05))
@@ -83,6 +86,29 @@ def programming_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
     return row("p", shape, 1, program, draws)
 
 
+def wired_row(shape: tuple[int, int], batch: int, seconds: float) -> dict[str, Any]:
+    """The product of (d) with wires beside the one without."""
+    rng = np.random.default_rng(1)
+    w = rng.standard_normal(shape, dtype=np.float32)
+    x = rng.standard_normal((batch, shape[0]), dtype=np.float32)
+    wires = Wires(row_resistance=1.0, column_resistance=1.0, method="series")
+    bare, wired = (
+        analog.program_matrix(w, hardware, 0)
+        for hardware in (CONFIGURATIONS["d"], CONFIGURATIONS["d"].replace("crossbar.wires", wires))
+    )
+    return row("w", shape, batch, *medians(lambda: wired.matmul(x), lambda: bare.matmul(x), seconds=seconds))
+
+
+def array_rows(seconds: float) -> list[dict[str, Any]]:
+    """The reduction of one array to its effective matrix."""
+    cells = np.random.default_rng(1).uniform(0, 1, (128, 128)).astype(np.float32)
+    line = np.full(128, 5e-5)
+    exact, series = medians(
+        lambda: effective_matrix(cells, line, line), lambda: series_matrix(cells, line, line), seconds=seconds
+    )
+    return [row("x", (128, 128), 1, exact, 0.060), row("s", (128, 128), 1, series, 0.002)]
+
+
 def row(what: str, shape: tuple[int, int], batch: int, seconds: float, limit: float) -> dict[str, Any]:
     """One line of the result."""
     return {
@@ -102,6 +128,8 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     rows = [found for shape in SHAPES for batch in BATCHES for found in product_rows(shape, batch, seconds)]
     rows += [programming_row(shape, seconds) for shape in SHAPES]
+    rows += [wired_row(shape, batch, seconds) for shape in SHAPES for batch in BATCHES[1:]]
+    rows += array_rows(seconds)
     report(rows)
 
 

@@ -5,6 +5,7 @@ from cimstudy.analog.matrix import MappedMatrix, check_time, map_columns, map_ma
 from cimstudy.analog.product import COLUMNS_TOGETHER, ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
 from cimstudy.analog.ranges import Listed, find_ranges
+from cimstudy.analog.wired import columns_together
 
 __all__ = [
     "COLUMNS_TOGETHER",
@@ -14,6 +15,7 @@ __all__ = [
     "ProgrammedMatrix",
     "Ranges",
     "check_time",
+    "columns_together",
     "find_ranges",
     "map_columns",
     "map_matrix",

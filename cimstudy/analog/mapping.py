@@ -90,7 +90,7 @@ class Layout:
     targets: Targets
     ranges: Ranges
     dtype: Any
-    first_column: int = 0  # of a larger matrix of which these are some columns, a multiple of COLUMNS_TOGETHER
+    first_column: int = 0  # of a larger matrix of which these are some columns, a multiple of `columns_together`
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -174,7 +174,8 @@ def lines(crossbar: Crossbar) -> int:
     coding = crossbar.weights
     if isinstance(coding, Offset):
         return 1
-    return 2 if coding.subtraction == "digital" or crossbar.current_limit is not None else 1
+    apart = crossbar.wires is None or not crossbar.wires.interleaved
+    return 2 if coding.subtraction == "digital" or (apart and crossbar.current_limit is not None) else 1
 
 
 def weight_planes(hardware: Hardware) -> int:
@@ -226,7 +227,7 @@ def has_every_code(hardware: Hardware, rows: int) -> bool:
     crossbar, adc, coding = hardware.crossbar, hardware.crossbar.adc, hardware.crossbar.weights
     if adc is None or adc.range == "calibrated" or coding.bits is None or crossbar.dac is None:
         return False
-    bare = adc.mismatch is None and adc.inl is None and adc.noise_std_of_range is None
+    bare = adc.mismatch is None and adc.inl is None and adc.noise_std_of_range is None and crossbar.wires is None
     cancels = isinstance(coding, Differential) and coding.subtraction == "current"
     if not bare or (hardware.device.g_min > 0 and not cancels):
         return False

@@ -61,7 +61,7 @@ def map_columns(
 ) -> MappedMatrix:
     """Lay out some columns of a matrix whose ranges are known: cells and results are those of the whole matrix.
 
-    w : (n_in, n), from `first_column` on, which is a multiple of COLUMNS_TOGETHER.
+    w : (n_in, n), from `first_column` on, which is a multiple of `columns_together`.
     """
     layout = layout_of(w, hardware, ranges, first_column=first_column, dtype=dtype)
     return MappedMatrix(**vars(layout))

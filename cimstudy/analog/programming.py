@@ -6,13 +6,13 @@ Everything is keyed by what it is: a cell by its place in the matrix, slice, pol
 digit; a converter by array, slice, line and column.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
 
-from cimstudy.analog import cells, kernels
+from cimstudy.analog import cells, kernels, wired
 from cimstudy.analog.mapping import Array, Layout, Polarity, Slice, Targets
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
@@ -36,18 +36,19 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
     device = layout.hardware.device
     slices = 1 if layout.collapsed else len(layout.targets.slices)
     planes = np.zeros((slices, layout.lines, *layout.shape), layout.dtype)
-    variances = np.zeros_like(planes) if cells.noise_varies(device) else uniform_variances(layout)
+    variances = np.zeros_like(planes) if noise_varies(layout) else uniform_variances(layout)
     every_digit = list(digits(layout))
-    for rows in row_blocks(*layout.shape):
+    for rows in row_blocks(layout):
         for digit in every_digit:
             held = [
                 cells.hold(targets_of(layout, digit, polarity, rows), device, key, place, time)
                 for polarity, place in zip(layout.polarities, digit.places(rows, layout), strict=False)
             ]
-            add_cells([each.now for each in held], digit, planes[digit.plane, :, rows])
+            now = [each.now for each in held]
+            add_cells(wired.seen_through_wires(now, layout), digit, planes[digit.plane, :, rows])
             if variances.ndim:
                 noise = [cells.read_variance(each, device, time) for each in held]
-                add_variances(noise, digit, variances[digit.plane, :, rows])
+                add_variances(wired.noise_passed(noise, now, layout), digit, variances[digit.plane, :, rows])
     return ProgrammedMatrix(
         layout=layout,
         planes=planes,
@@ -114,13 +115,26 @@ def targets_of(layout: Layout, digit: Digit, polarity: Polarity, rows: slice) ->
     return targets
 
 
-def row_blocks(n_in: int, n_out: int) -> list[slice]:
-    """Rows whose cells are written together: so few that their conductances and draws stay in the cache."""
+def noise_varies(layout: Layout) -> bool:
+    """Whether cells differ in the read noise that reaches their converters."""
+    device = layout.hardware.device
+    wired_noise = layout.hardware.crossbar.wires is not None and device.read_noise is not None
+    return cells.noise_varies(device) or wired_noise
+
+
+def row_blocks(layout: Layout) -> list[slice]:
+    """Rows whose cells are written together: those of an array if wires join them.
+
+    Else so few that their conductances and draws stay in the cache.
+    """
+    if layout.hardware.crossbar.wires is not None:
+        return layout.tiles
+    n_in, n_out = layout.shape
     step = max(1, BLOCK_CELLS // n_out)
     return [slice(first, min(first + step, n_in)) for first in range(0, n_in, step)]
 
 
-def add_cells(held: list[Array], digit: Digit, planes: Array) -> None:
+def add_cells(held: Sequence[Array], digit: Digit, planes: Array) -> None:
     """Add the conductances of one cell or of both of a pair to what its columns see: (lines, rows, n_out)."""
     weight = planes.dtype.type(digit.weight)
     if len(held) == 2 and len(planes) == 1:
@@ -130,7 +144,7 @@ def add_cells(held: list[Array], digit: Digit, planes: Array) -> None:
             planes[line] += weight * conductances
 
 
-def add_variances(noise: list[Array], digit: Digit, variances: Array) -> None:
+def add_variances(noise: Sequence[Array], digit: Digit, variances: Array) -> None:
     """Add the variances of reading these cells to those of their columns: (lines, rows, n_out)."""
     weight = variances.dtype.type(digit.weight)
     if len(variances) == 1:

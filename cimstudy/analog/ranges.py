@@ -28,7 +28,7 @@ MOST_CURRENTS = 2**24  # that a calibration looks at, for each slice
 class Parts(Protocol):
     """A matrix as its columns in order, in parts that can be gone through several times.
 
-    All parts but the last hold a multiple of COLUMNS_TOGETHER columns.
+    All parts but the last hold a multiple of `columns_together` columns.
     """
 
     @property

@@ -151,42 +151,54 @@ def series_matrix(g: Array, row_segments: Array, column_segments: Array) -> Arra
     solutions: (1 + Y)^-1 (1 + X)^-1 + (1 + Y)^-1 X (1 + X)^-1 Y (1 + Y)^-1 (1 + X)^-1. What is left out is of the
     fourth order in X and Y. Every factor is a running sum along lines, so the cost is of the order of rows**2 columns.
     """
-    out = np.empty_like(g)
+    out = np.empty(g.shape, g.dtype)
     flat = g.reshape(-1, *g.shape[-2:])
     for found, cells in zip(out.reshape(flat.shape), flat, strict=True):
-        found[...] = series_of(cells, row_segments.astype(g.dtype), column_segments.astype(g.dtype))
+        found[...] = series_of(cells, row_segments, column_segments)
     return out
 
 
 def series_of(g: Array, row_segments: Array, column_segments: Array) -> Array:
     """`series_matrix` of one array: g (rows, columns)."""
-    along_rows, far_rows = line_voltages(g.T, row_segments)
-    row, row_far = along_rows.T, far_rows.T  # (rows, columns)
-    up, far_up = line_voltages(g[::-1], column_segments[::-1])
-    column, column_far = up[::-1], far_up[::-1]
+    (row, row_far), (column, column_far) = both_lines(g, row_segments, column_segments)
     kept = row / np.pad(row, ((0, 0), (1, 0)), constant_values=1)[:, :-1]
     segment = row_far - kept * np.pad(row_far, ((0, 0), (1, 0)))[:, :-1]
     above, below, driven = g * column_far, g * column, g * row
     source_above, source_below = (column * driven).T.copy(), (column_far * driven).T.copy()
+    totals = (row * above) @ source_above, (row * below) @ source_below
     out: Array = (column * driven).T.copy()
-    wire_kernels.couple_lines(
-        above,
-        below,
-        row.copy(),
-        kept,
-        segment,
-        source_above,
-        source_below,
-        (row * above) @ source_above,
-        (row * below) @ source_below,
-        out,
-    )
+    wire_kernels.couple_lines(above, below, row, kept, segment, source_above, source_below, *totals, out)
     return out.T
+
+
+def line_shares(g: Array, row_segments: Array, column_segments: Array) -> Array:
+    """The share of a cell's own current that reaches its converter past what its row and its column take, each alone.
+
+    Arguments as above. Returns the shape of g.
+    """
+    out = np.empty(g.shape, g.dtype)
+    flat = g.reshape(-1, *g.shape[-2:])
+    for found, cells in zip(out.reshape(flat.shape), flat, strict=True):
+        (row, _), (column, _) = both_lines(cells, row_segments, column_segments)
+        np.multiply(row, column, out=found)
+    return out
+
+
+def both_lines(
+    g: Array, row_segments: Array, column_segments: Array
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Solutions of all rows with ideal columns, and of all columns with ideal rows, (rows, columns) each.
+
+    See `wire_kernels.line_solutions` for the two that each line has.
+    """
+    row, row_far = line_voltages(g.T, row_segments)
+    column, column_far = line_voltages(g[::-1], column_segments[::-1])
+    return (row.T.copy(), row_far.T.copy()), (column[::-1].copy(), column_far[::-1].copy())
 
 
 def line_voltages(g: Array, line: Array) -> tuple[Array, Array]:
     """Solutions of lines of cells, both (n, lines): see `wire_kernels.line_solutions`. g : (n, lines)."""
     cells = np.ascontiguousarray(g)
     drive, far = np.empty_like(cells), np.empty_like(cells)
-    wire_kernels.line_solutions(cells, np.ascontiguousarray(line), drive, far)
+    wire_kernels.line_solutions(cells, line.astype(g.dtype), drive, far)
     return drive, far

@@ -40,6 +40,7 @@ from cimstudy.hardware.laws import (
 )
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.presets import Preset, Source, load_preset, preset, presets
+from cimstudy.hardware.wires import Wires
 
 __all__ = [
     "MAX_COEFFICIENTS",
@@ -84,6 +85,7 @@ __all__ = [
     "Table",
     "Tabulated",
     "ThermalNoise",
+    "Wires",
     "assemble",
     "load_preset",
     "preset",

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from cimstudy.hardware.coding import Differential, Offset
 from cimstudy.hardware.converters import Adc, Dac, Positive
 from cimstudy.hardware.part import Part
+from cimstudy.hardware.wires import Wires
 
 
 def differential_unless_said(value: Any) -> Any:
@@ -34,6 +35,16 @@ class Crossbar(Part):
     current_limit: Positive | None = Field(
         default=None, description="magnitude at which the current of a column of cells saturates, cell units"
     )
+    wires: Wires | None = Field(default=None, description="None: wires have no resistance")
+
+    @model_validator(mode="after")
+    def _wired(self) -> Self:
+        coding = self.weights
+        if self.wires is not None and coding.subtraction == "reference_column":
+            raise ValueError("weights.subtraction='reference_column' has no wires; allowed with wires: 'digital'")
+        if self.wires is not None and self.wires.interleaved and coding.subtraction != "current":
+            raise ValueError("wires.interleaved=True needs differential weights with weights.subtraction='current'")
+        return self
 
     @model_validator(mode="after")
     def _converters(self) -> Self:

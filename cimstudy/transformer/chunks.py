@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cimstudy.analog import COLUMNS_TOGETHER, Key, ProgrammedMatrix, Ranges, map_columns, weight_planes
+from cimstudy.analog import Key, ProgrammedMatrix, Ranges, columns_together, map_columns, weight_planes
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, stacked
@@ -52,7 +52,8 @@ def parts_of(model: Model, block: Block, chunk: int) -> Columns:
     """A block of a matrix in parts of at most `chunk` bytes of cells, and at least the columns that stay together."""
     n_out = matrix_shapes(model.config)[block.name][1]
     columns = chunk * n_out // cell_bytes(model, block.hardware, [block.name])
-    together = max(1, columns // COLUMNS_TOGETHER) * COLUMNS_TOGETHER
+    least = columns_together(block.hardware.crossbar, n_out)
+    together = max(1, columns // least) * least
     return Columns(weights=model.weights, name=block.name, rows=block.rows, n_out=n_out, together=together)
 
 

@@ -15,6 +15,7 @@ from cimstudy.hardware import (
     NormalOfRange,
     NormalOfTarget,
     PowerLaw,
+    Wires,
 )
 
 ERRONEOUS = Device(programming=NormalOfTarget(std=0.05))
@@ -30,6 +31,12 @@ HARDWARE = {
         device=ERRONEOUS.replace("drift", PowerLaw(t0=1.0, exponent=0.1, exponent_std=0.05)),
         crossbar=SLICED.replace("columns", 100),
         architecture=Architecture(drift_compensation="global"),
+    ),
+    "wires": Hardware(
+        device=NOISY,
+        crossbar=SLICED.replace("split", "maximal").replace(
+            "wires", Wires(row_resistance=5, column_resistance=5, method="series")
+        ),
     ),
     "calibrated inputs, full outputs": Hardware(
         device=ERRONEOUS, crossbar=SLICED.replace("dac", Dac(range="calibrated")).replace("adc", Adc(range="full"))

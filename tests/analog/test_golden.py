@@ -77,6 +77,33 @@ def test_single_precision_differs_from_double_by_few_conversions(name):
     assert differing.mean() < 1e-2
 
 
+ON_OFF_100 = Device(g_min=1e-6, g_max=1e-4)
+WIRED = {
+    "p01": (ON_OFF_100, {"wires": {"row_resistance": 1.0, "column_resistance": 2.0}}),
+    "p02": (ON_OFF_100, {"wires": {"row_resistance": 1.0, "column_resistance": 2.0, "interleaved": True}}),
+    "p06": (
+        Device(g_min=1e-5, g_max=1e-4),
+        {
+            "weights": {"kind": "offset"},
+            "adc": {"bits": 8, "range": 12.034658},
+            "wires": {"row_resistance": 0.5, "column_resistance": 0.5, "column_terminal_resistance": 3.0},
+        },
+    ),
+    "p07": (ON_OFF_100, {"wires": {"row_resistance": 0.5, "column_resistance": 0.5}}),
+}
+GAIN_ERROR["p06"] = GAIN_ERROR["g05"]
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_outputs_with_wires_equal_those_of_crosssim(name):
+    golden = load(name)
+    device, crossbar = WIRED[name]
+    hardware = Hardware(device=device, crossbar=Crossbar(**{"dac": DAC, "adc": None} | crossbar))
+    matrix = program_matrix(golden["W"].T, hardware, 0, dtype=np.float64)
+    y = matrix.matmul(golden["X"].T).T * GAIN_ERROR.get(name, 1.0)
+    np.testing.assert_allclose(y, golden["Y"], rtol=0, atol=1e-5 * np.abs(golden["Y"]).max())
+
+
 STATISTICS = {
     # CrossSim's errors are fractions of g_max, ours of g_max - g_min.
     "s01": (ON_OFF_10.replace("programming", NormalOfRange(std=0.02 / 0.9)), {}),

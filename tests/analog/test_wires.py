@@ -1,7 +1,6 @@
-"""Wires: the effective matrix against a sparse nodal solve, closed forms and CrossSim; the expansion and its error."""
+"""Wires: the effective matrix against a sparse nodal solve, closed forms; the expansion and its error."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
 
-from cimstudy.analog.wires import effective_matrix, segments, series_matrix
-
-DATA = Path(__file__).parents[1] / "data" / "crossbar"
+from cimstudy.analog import program_matrix, row_tiles
+from cimstudy.analog.wires import effective_matrix, line_shares, segments, series_matrix
+from cimstudy.hardware import Adc, Crossbar, Device, Differential, Hardware, NormalOfTarget, Wires
 
 
 def nodal_matrix(g, row_segments, column_segments):
@@ -69,10 +68,12 @@ def test_a_large_array_is_accurate_to_a_millionth_of_a_column_current():
 def test_each_array_of_a_batch_is_reduced_as_it_is_alone():
     g = np.random.default_rng(2).uniform(0, 1, (2, 3, 20, 13))
     lines = segments(13, 1e-3, 0), segments(20, 1e-3, 0)[::-1]
-    for method in (effective_matrix, series_matrix):
-        together = method(g, *lines)
-        for place in np.ndindex(2, 3):
-            np.testing.assert_array_equal(together[place], method(g[place], *lines))
+    for method in (effective_matrix, series_matrix, line_shares):
+        together, swapped = method(g, *lines), method(g.swapaxes(0, 1), *lines)
+        for i, j in np.ndindex(2, 3):
+            alone = method(g[i, j], *lines)
+            np.testing.assert_array_equal(together[i, j], alone)
+            np.testing.assert_array_equal(swapped[j, i], alone)
 
 
 @pytest.mark.parametrize("method", [effective_matrix, series_matrix])
@@ -133,22 +134,73 @@ def test_the_expansion_has_the_documented_error(r, drop, error):
     assert np.abs(found / exact.sum(axis=0) - 1).max() < error
 
 
-def rounded_pair(w):
-    """Plus and minus conductances over g_max of weights in 7 bits and a sign, on an on/off ratio of 100."""
-    levels = np.rint(w / np.abs(w).max() * 127) / 127
-    return 0.01 + 0.99 * np.maximum(levels, 0), 0.01 + 0.99 * np.maximum(-levels, 0)
+WIRES = Wires(row_resistance=2.0, column_resistance=3.0, row_terminal_resistance=40.0, column_terminal_resistance=25.0)
+SMALL = Crossbar(rows=16, columns=12, weights=Differential(bits=8, slice_bits=3), dac=None, adc=None)
 
 
-# Wire resistances of CrossSim's files, over that of a cell at g_max: rows and columns.
-CROSSSIM = {"p01": (1e-4, 2e-4), "p07": (0.5e-4, 0.5e-4)}
+def wired_weights(w, interleaved):
+    """The weights that remain of `w`, one array of SMALL after the other, each solved as a network of all its nodes."""
+    levels = np.rint(w / np.abs(w).max() * 127).astype(int)
+    g_max, found = 1e-4, np.zeros(w.shape)
+    across = np.array([2.0 + 40.0] + [2.0] * 11) * g_max
+    for rows in row_tiles(len(w), 16):
+        for columns in row_tiles(w.shape[1], 12):
+            for index in range(3):
+                digit = np.sign(levels) * (np.abs(levels) >> 3 * index & 7) / 7
+                plus, minus = (0.01 + 0.99 * np.maximum(sign * digit[rows, columns], 0) for sign in (1, -1))
+                n, m = plus.shape
+                down = np.array([3.0] * (n - 1) + [3.0 + 25.0]) * g_max
+                if interleaved:
+                    both, down = np.stack([plus, minus], axis=1).reshape(2 * n, m), np.repeat(down, 2)
+                    down[::2] = 1e-8  # of no length between the two cells of a pair
+                    array = nodal_matrix(both, across[:m], down)
+                    difference = array[::2] - array[1::2]
+                else:
+                    difference = nodal_matrix(plus, across[:m], down) - nodal_matrix(minus, across[:m], down)
+                found[rows, columns] += difference / 0.99 * 7 * 8**index
+    return found * np.abs(w).max() / 127
 
 
-@pytest.mark.parametrize("name", CROSSSIM)
-def test_products_equal_those_of_crosssim(name):
-    golden = np.load(DATA / f"{name}.npz")
-    w, x = golden["W"].T, np.rint(golden["X"].T * 127) / 127
-    plus, minus = rounded_pair(w)
-    row, column = CROSSSIM[name]
-    lines = segments(w.shape[1], row, 0), segments(w.shape[0], column, 0)[::-1]
-    y = x @ (effective_matrix(plus, *lines) - effective_matrix(minus, *lines)) * np.abs(w).max() / 0.99
-    np.testing.assert_allclose(y.T, golden["Y"], rtol=0, atol=1e-5 * np.abs(golden["Y"]).max())
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_slices_tiles_and_pairs_have_the_wires_of_their_own_arrays(interleaved):
+    w = np.random.default_rng(7).standard_normal((40, 31))
+    wiring = WIRES.replace("interleaved", interleaved)
+    hardware = Hardware(device=Device(g_min=1e-6, g_max=1e-4), crossbar=SMALL.replace("wires", wiring))
+    expected = wired_weights(w, interleaved)
+    assert np.abs(expected - w).max() > 0.05
+    found = program_matrix(w, hardware, 0, dtype=np.float64)
+    np.testing.assert_allclose(found.weights, expected, rtol=0, atol=1e-6)
+    converted = program_matrix(w, hardware.replace("crossbar.adc", Adc(range="full")), 0, dtype=np.float64)
+    np.testing.assert_allclose(converted.weights, expected, rtol=0, atol=1e-6)
+
+
+def test_wires_act_on_the_conductances_that_a_chip_has():
+    device = Device(g_min=1e-6, g_max=1e-4, programming=NormalOfTarget(std=0.1))
+    w = np.random.default_rng(8).standard_normal((16, 12))
+    hardware = Hardware(device=device, crossbar=SMALL.replace("weights", Differential(bits=None)))
+    bare = program_matrix(w, hardware, 3, dtype=np.float64).weights
+    ideal = program_matrix(w, hardware.replace("crossbar.wires", Wires()), 3, dtype=np.float64).weights
+    np.testing.assert_allclose(ideal, bare, rtol=1e-12)
+    wired = program_matrix(w, hardware.replace("crossbar.wires", WIRES), 3, dtype=np.float64).weights
+    assert 0.01 < np.abs(wired - bare).max() / np.abs(bare).max() < 0.2
+
+
+def test_read_noise_reaches_the_converter_less_what_the_wires_take():
+    device = Device(g_min=1e-6, g_max=1e-4, read_noise=NormalOfTarget(std=0.05))
+    crossbar = SMALL.replace("weights", Differential(bits=None)).replace("wires", WIRES)
+    w = np.abs(np.random.default_rng(9).standard_normal((16, 12)))
+    matrix = program_matrix(w, Hardware(device=device, crossbar=crossbar), 0, dtype=np.float64)
+    lines = segments(12, 2e-4, 4e-3), segments(16, 3e-4, 2.5e-3)[::-1]
+    plus, minus = 0.01 + 0.99 * w / w.max(), np.full(w.shape, 0.01)
+    x = np.random.default_rng(10).choice([-1.0, 1.0], 16)
+    exact, step = np.zeros(12), 1e-4  # by the change of each column's current with each cell's conductance
+    for cells in (plus, minus):
+        for place in np.ndindex(*cells.shape):
+            changed = cells.copy()
+            changed[place] += step
+            slope = x @ (effective_matrix(changed, *lines) - effective_matrix(cells, *lines)) / step
+            exact += (0.05 * cells[place] * slope) ** 2
+    found = np.square(x) @ matrix.variances[0, 0] * (0.99 / w.max()) ** 2
+    bare = np.square(x) @ (0.05**2 * (plus**2 + minus**2))
+    assert (exact < 0.95 * bare).all()
+    np.testing.assert_allclose(found, exact, rtol=0.02)

@@ -64,6 +64,18 @@ REFUSED = [
         {"kind": "magic"},
         "expected tags: 'normal_of_range', 'normal_of_target', 'normal_absolute'",
     ),
+    (
+        "crossbar",
+        {"wires": {}, "weights": {"kind": "offset", "subtraction": "reference_column"}},
+        "weights.subtraction='reference_column' has no wires; allowed with wires: 'digital'",
+    ),
+    (
+        "crossbar",
+        {"wires": {"interleaved": True}, "weights": {"subtraction": "digital"}},
+        "wires.interleaved=True needs differential weights with weights.subtraction='current'",
+    ),
+    ("crossbar.wires", {"row_resistance": -1.0}, "row_resistance: should be greater than or equal to 0"),
+    ("crossbar.wires.row_resistance", 1.0, "wires is None here and has no fields; first give it a Wires"),
     ("device.g_max", float("nan"), "device.g_max = nan: should be"),
 ]
 
