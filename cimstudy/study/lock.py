@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 
 DEFINITION = 0  # the byte for creating and extending a store
+PILOT = 2**62  # the byte for timing a case before there is a store; blocks have the bytes between
 POLL = 0.05  # s between tries
 
 _held: set[tuple[str, int]] = set()  # by this process; file locks do not tell its threads apart

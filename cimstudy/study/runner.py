@@ -14,9 +14,10 @@ from distributed import Client, Future, KilledWorker, as_completed
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
-from cimstudy.study.cluster import awaited, capacity, check_threads, connect, result_of, slots
+from cimstudy.study.cluster import LOST, awaited, capacity, check_threads, connect, result_of, slots
 from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
+from cimstudy.study.lock import PILOT, locked
 from cimstudy.study.merge import rows_of
 from cimstudy.study.pilot import Pilot, fly
 from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
@@ -24,7 +25,7 @@ from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter
 from cimstudy.study.progress import Report, State, moved, reporting
 from cimstudy.study.resolve import Resolution
 from cimstudy.study.results import open_results
-from cimstudy.study.stop import Interrupted
+from cimstudy.study.stop import ClusterLostError, Interrupted
 from cimstudy.study.study import Study
 from cimstudy.study.task import Job, Payload, Receipt, pack, run_block
 from cimstudy.study.workload import metrics_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 IN_FLIGHT = 3  # blocks for each worker: enough to keep it busy, few enough to lose and to blame
+CLUSTERS = 5  # that a run takes, one after the other, before it gives up
 RECOUNT = 5.0  # s between looks how many workers there are
 
 
@@ -48,6 +50,7 @@ class Run:
     block: tuple[int, int] | None
     retry_failed: bool
     case_timeout: float | None  # s
+    joined_before: bool = False  # another cluster, which was lost
 
 
 def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
@@ -62,24 +65,51 @@ def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
     if prepared is None or prepared.wanted(retry_failed=run.retry_failed).any():
         try:
             with reporting(wanted=progress) as report:
-                work(run, prepared, report)
+                persevere(run, prepared, report)
         except KeyboardInterrupt:
             raise Interrupted(f"study.run({run.store!r})") from None
     return open_results(run.store)
+
+
+def persevere(run: Run, prepared: Ready | None, report: Report) -> None:
+    """Work, with another cluster whenever one is lost. Raises ClusterLostError if there is none to be had."""
+    for left in reversed(range(CLUSTERS)):
+        try:
+            work(run, prepared, report)
+        except ClusterLostError:
+            if not left or isinstance(run.cluster, Client):
+                raise
+        else:
+            return
+        report.stage(f"{run.study.name}: the scheduler is gone; going on with another")
+        run = replace(run, joined_before=True)
+        prepared = enter(run.study, run.store, run.resolved)
+
+
+@contextlib.contextmanager
+def joined(run: Run) -> Iterator[Client]:
+    """The run's cluster. Raises ClusterLostError if it is the second one and cannot be had."""
+    with contextlib.ExitStack() as stack:
+        try:
+            client = stack.enter_context(connect(run.cluster, run.workers))
+        except InputError as error:
+            if run.joined_before:
+                raise ClusterLostError(f"{LOST} ({error})") from error
+            raise
+        yield client
 
 
 def work(run: Run, prepared: Ready | None, report: Report) -> None:
     """Start or join a cluster, create the store if there is none, and complete it."""
     payload = pack(run.study, run.case_timeout)
     report.stage(f"{run.study.name}: {awaited(run.cluster)}")
-    with connect(run.cluster, run.workers) as client:
+    with joined(run) as client:
         if run.case_timeout is not None:
             check_threads(client)
         pilot = Pilot(seconds_per_case=0.0)
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
-            pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
-            prepared = begin(run, pilot, capacity(client))
+            pilot, prepared = launch(run, client, payload)
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
         known = {(prepared.rows[at], trial): outcome for (at, trial), outcome in pilot.outcomes.items()}
         manner = Manner(
@@ -96,8 +126,19 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
             report.show(state)
 
 
+def launch(run: Run, client: Client, payload: Payload) -> tuple[Pilot, Ready]:
+    """Time a case and create the store, or wait until another runner has done so."""
+    with locked(run.store, PILOT):
+        prepared = enter(run.study, run.store, run.resolved)
+        if prepared is not None:
+            check_chunks(prepared, run.block)
+            return Pilot(seconds_per_case=0.0), prepared
+        pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
+        return pilot, begin(run, pilot, capacity(client))
+
+
 def begin(run: Run, pilot: Pilot, workers: int) -> Ready:
-    """Create the store, or extend the one that another runner has created meanwhile."""
+    """Create the store, with blocks that fit the time of a case."""
     study, points = run.study, len(run.resolved)
     variables = variables_of(study, pilot)
     study.check_trials([column.name for column in variables])
