@@ -384,7 +384,7 @@ def test_a_dry_run_counts_what_a_run_does_and_writes_nothing(run, study, log, tm
     assert not store.exists()
     assert len(log.lines()) == 2
     assert (before.points, before.trials, before.cases, before.todo, before.done) == (6, 4, 24, 24, 0)
-    assert before.bytes == 24 * (8 * 4 + 4 + 1)
+    assert before.bytes == 24 * (8 * 4 + 4 + 4 + 1)
     run(study, block=(2, 4))
     done = study.dry_run(store, workers=2)
     assert (done.todo, done.blocks, done.done, done.seconds) == (0, 0, 24, 0)

@@ -1,0 +1,205 @@
+"""What a study costs beside its work: time for each case, and how much a second worker helps.
+
+10,000 cases of 1 ms (100 points, 100 trials) on two processes that are there already, beside xyzpy, pipefunc and xsweep
+where these are installed; then a study of 2,000 cases of 5 ms on two workers and on one. Cases compute until their time
+is over, so a busy machine shows in `overhead_us`, not in the work.
+
+    python scripts/bench_study.py [--cases 10000]
+
+`overhead_us`: processes' time that is not work, for each case. `fixed_s`: the time of 20 cases, which is mostly what a
+run costs before its first case. `times`: overhead in multiples of ours.
+"""
+
+import argparse
+import importlib.util
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench_common import report  # isort: skip - pins threads before NumPy loads
+
+import numpy as np
+import xarray as xr
+from distributed import Client
+
+import cimstudy as cim
+from cimstudy.hardware import Hardware
+from cimstudy.study.cluster import connect
+
+WORKERS = 2
+CASE = 1e-3  # s
+
+
+def work(seconds: float) -> None:
+    """Compute for a while."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def one(hardware: Hardware, *, seed: int, trial: int) -> dict[str, float]:
+    """A case of 1 ms."""
+    work(CASE)
+    return {"x": hardware.crossbar.rows + trial + seed}
+
+
+def five(hardware: Hardware, *, seed: int, trial: int) -> dict[str, float]:
+    """A case of 5 ms."""
+    work(5 * CASE)
+    return {"x": hardware.crossbar.rows + trial + seed}
+
+
+def plain(a: int, b: int) -> float:
+    """The same case of 1 ms for the others."""
+    work(CASE)
+    return float(a + b)
+
+
+if importlib.util.find_spec("xsweep"):
+    from xsweep import SweepPolicy, sweep
+
+    @sweep("loop(a, b) -> out()")
+    def swept(a: float, b: float) -> float:
+        """The same, as xsweep wants it: in the module, for its processes to find."""
+        return plain(int(a), int(b))
+
+
+def sides(cases: int) -> tuple[int, int]:
+    """Two factors of a number of cases."""
+    first = max(1, round(cases**0.5))
+    return first, -(-cases // first)
+
+
+def study_of(workload: Callable[..., Any], cases: int) -> cim.Study:
+    """A study of so many cases."""
+    points, trials = sides(cases)
+    return cim.Study(
+        name="bench", workload=workload, space=cim.Grid({"crossbar.rows": range(1, points + 1)}), trials=trials
+    )
+
+
+def cimstudy_run(client: Client, folder: Path) -> Callable[[int], None]:
+    """Our own."""
+    return lambda cases: void(study_of(one, cases).run(folder / f"{cases}.zarr", cluster=client, progress=False))
+
+
+def xyzpy_run(folder: Path, **options: Any) -> Callable[[int], None]:
+    """The harvester of xyzpy, which keeps results in a file."""
+    import xyzpy  # noqa: PLC0415 - may not be installed
+
+    def run(cases: int) -> None:
+        first, second = sides(cases)
+        runner = xyzpy.Runner(plain, var_names="x")
+        harvester = xyzpy.Harvester(runner, str(folder / f"{cases}-{len(options)}.h5"))
+        harvester.harvest_combos({"a": range(first), "b": range(second)}, verbosity=0, **options)
+
+    return run
+
+
+def pipefunc_run(folder: Path, pool: ProcessPoolExecutor) -> Callable[[int], None]:
+    """The file storage of pipefunc."""
+    from pipefunc import Pipeline, pipefunc  # noqa: PLC0415 - may not be installed
+
+    pipeline = Pipeline([pipefunc(output_name="x", mapspec="a[i], b[j] -> x[i, j]")(plain)])
+
+    def run(cases: int) -> None:
+        first, second = sides(cases)
+        inputs = {"a": list(range(first)), "b": list(range(second))}
+        pipeline.map(inputs, run_folder=folder / str(cases), storage="file_array", executor=pool, show_progress=False)
+
+    return run
+
+
+def xsweep_run(folder: Path) -> Callable[[int], None]:
+    """The Zarr store of xsweep."""
+
+    def run(cases: int) -> None:
+        first, second = sides(cases)
+        space = xr.Dataset({"a": ("a", np.arange(first, dtype=float)), "b": ("b", np.arange(second, dtype=float))})
+        policy = SweepPolicy(store=folder / f"{cases}.zarr", executor="process", max_workers=WORKERS)
+        swept(space, policy=policy)
+
+    return run
+
+
+def void(_: object) -> None:
+    """Nothing."""
+
+
+def timed(call: Callable[[], object]) -> float:
+    """How long a call takes, s."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def row(what: str, run: Callable[[int], None], cases: int) -> dict[str, Any]:
+    """The figures of one way to run the cases."""
+    run(16)  # starts pools, imports, compiles
+    fixed = timed(lambda: run(20))
+    wall = timed(lambda: run(cases))
+    return {
+        "what": what,
+        "cases": cases,
+        "wall_s": round(wall, 2),
+        "fixed_s": round(fixed, 2),
+        "overhead_us": round((WORKERS * wall / cases - CASE) * 1e6, 1),
+    }
+
+
+def overheads(cases: int, folder: Path) -> list[dict[str, Any]]:
+    """A row for each way that is installed, ours first."""
+    rows = []
+    with connect(None, WORKERS) as client, ProcessPoolExecutor(WORKERS) as pool:
+        ways: list[tuple[str, str, Callable[[], Callable[[int], None]]]] = [
+            ("cimstudy", "", lambda: cimstudy_run(client, folder / "c")),
+            ("xyzpy", "loky", lambda: xyzpy_run(folder, parallel=True, num_workers=WORKERS)),
+            ("pipefunc", "file_array", lambda: pipefunc_run(folder / "p", pool)),
+            ("xsweep", "zarr", lambda: xsweep_run(folder / "s")),
+            ("xyzpy", "dask", lambda: xyzpy_run(folder, executor=client)),
+        ]
+        for package, manner, make in ways:
+            if not importlib.util.find_spec(package):
+                rows.append({"what": f"{package} {manner}", "absent": "not installed"})
+                continue
+            rows.append(row(f"{package} {version(package)} {manner}".strip(), make(), cases))
+    for found in rows[1:]:
+        if "overhead_us" in found:
+            found["times"] = round(found["overhead_us"] / rows[0]["overhead_us"], 1)
+    return rows
+
+
+def efficiency(cases: int, folder: Path) -> dict[str, Any]:
+    """How much of its time a second worker works."""
+    walls = {}
+    for workers in (2, 1):
+        with connect(None, workers) as client:
+            study_of(five, 16).run(folder / f"{workers}-warm.zarr", cluster=client, progress=False)
+            study, store = study_of(five, cases), folder / f"{workers}.zarr"
+            walls[workers] = timed(lambda: study.run(store, cluster=client, progress=False))  # noqa: B023 - called now
+    return {
+        "what": f"{cases} cases of 5 ms on 2 workers and on 1",
+        "wall_s": [round(walls[2], 2), round(walls[1], 2)],
+        "efficiency": round(walls[1] / (2 * walls[2]), 3),
+    }
+
+
+def main() -> None:
+    """Measure."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("--cases", type=int, default=10_000)
+    cases = options.parse_args().cases
+    folder = Path(tempfile.mkdtemp())
+    try:
+        report([*overheads(cases, folder), efficiency(cases // 5, folder / "e")])
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
