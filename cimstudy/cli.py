@@ -11,7 +11,7 @@ import shlex
 import sys
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from cimstudy.analysis import TextTable
-    from cimstudy.hardware import Part, Preset, Source
+    from cimstudy.hardware import Preset
     from cimstudy.study import DryRun, Failure, StoreStatus, Study
 
 DONE, FAILED, BAD_INPUT, BROKEN_OFF, INTERRUPTED = 0, 1, 2, 3, 130
@@ -243,6 +243,23 @@ def plot_device(
     return DONE
 
 
+@app.command()
+def report(
+    store: StoreArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="an .html file; default: NAME.html")
+    ] = None,
+) -> int:
+    """Write a page with all about a study: plots to explore, tables, sources, failures. It needs no network."""
+    from cimstudy.analysis import report as write  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    ds = open_results(store)
+    print(write(ds, output or Path(f"{file_name(str(ds.attrs.get('name', 'study')))}.html")))
+
+    return DONE
+
+
 @presets_app.callback(invoke_without_command=True)
 def presets(context: typer.Context) -> None:
     """List presets, or show one with its sources."""
@@ -265,6 +282,7 @@ def show_preset(
 ) -> int:
     """Print a preset's values, each with its source and how far to trust it."""
     from cimstudy.hardware import load_preset  # noqa: PLC0415
+    from cimstudy.hardware.sources import cited  # noqa: PLC0415
 
     entry = load_preset(name)
     print(f"{entry.name} ({entry.kind}): {entry.summary}")
@@ -440,39 +458,13 @@ def print_outcome(study: "Study", ds: "xr.Dataset", store: str) -> None:
 
 def preset_rows(entry: "Preset") -> Iterator[tuple[str, ...]]:
     """Name, value, meaning, confidence and number of the source, of everything that a preset says."""
+    from cimstudy.hardware.sources import cited, leaves, meaning, source_of  # noqa: PLC0415
+
     built, sources = entry.build(), cited(entry)
     for path, value in leaves(entry.values):
         known = source_of(entry, path)
         trust = ("-", "-") if known is None else (known.confidence, f"[{sources.index(known.source) + 1}]")
         yield path, f"{value:g}" if isinstance(value, float) else str(value), meaning(built, path), *trust
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by dotted name."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def source_of(entry: "Preset", path: str) -> "Source | None":
-    """Where a value comes from: what is said of it, of the table around it, or of all values."""
-    steps = path.split(".")
-    around = [".".join(steps[:end]) for end in range(len(steps), 0, -1)]
-    return next((entry.sources[name] for name in (*around, "values") if name in entry.sources), None)
-
-
-def meaning(part: "Part", path: str) -> str:
-    """What the field at a path is, or its unit."""
-    outer, _, name = path.rpartition(".")
-    owner = part.at(outer) if outer else part
-    return type(owner).model_fields[name].description or ""
-
-
-def cited(entry: "Preset") -> list[str]:
-    """The sources of a preset, each once."""
-    return list(dict.fromkeys(source.source for source in entry.sources.values()))
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import xarray as xr
@@ -75,6 +77,7 @@ study = Study(name="slow", workload=slow, trials=40)
 
 MENDED = """
 from pathlib import Path
+from urllib.parse import unquote
 
 from cimstudy.study import Study
 
@@ -344,6 +347,8 @@ def wait_for_a_result(cimstudy: Run, deadline: float) -> None:
         ("show nowhere.zarr", "nowhere.zarr is not a store of results"),
         ("show results/toy.zarr --metric accuracy", "unknown metric 'accuracy'; this study has: "),
         ("plot nowhere.zarr", "nowhere.zarr is not a store of results"),
+        ("report nowhere.zarr", "nowhere.zarr is not a store of results"),
+        ("report results/toy.zarr -o x.pdf", "cannot write a report to 'x.pdf': allowed are names that end in .html"),
         ("plot nowhere.zarr pie", "unknown kind of plot 'pie'; allowed: line, heatmap, layers, drift, breakdown"),
         ("plot nowhere.zarr heatmap --hue a", "a plot of kind heatmap takes no hue; it takes: metric, x, y, select"),
         ("plot results/toy.zarr layers", "perplexity has no axis `layer`; metrics that have one: none"),
@@ -477,3 +482,20 @@ def test_inspect_shows_what_runs_where(cimstudy: Run) -> None:
     as_json = json.loads(cimstudy("inspect", "bundled", "--json").stdout)
     assert as_json[0]["name"] == "layers.0.attention.q"
     assert cimstudy("inspect", "/nowhere").returncode == 2
+
+
+def test_report_writes_one_page_whose_study_computes_the_same_again(
+    finished: subprocess.CompletedProcess[str], cimstudy: Run, folder: Path
+) -> None:
+    assert finished.returncode == 0
+    done = cimstudy("report", "results/toy.zarr", "-o", "pages/toy.html")
+    assert (done.returncode, done.stdout) == (0, "pages/toy.html\n")
+    text = (folder / "pages/toy.html").read_text()
+    assert "cimstudy run study.json --store again.zarr" in text
+    (link,) = re.findall(r'href="data:application/json;charset=utf-8,([^"]*)"', text)
+    (folder / "study.json").write_text(unquote(link))
+    again = cimstudy("run", "study.json", "--store", "again.zarr", "--workers", "1", "--quiet")
+    assert (again.returncode, again.stderr) == (0, "")
+    with xr.open_zarr(folder / "results/toy.zarr") as one, xr.open_zarr(folder / "again.zarr") as other:
+        assert one.attrs["study_hash"] == other.attrs["study_hash"]
+        xr.testing.assert_equal(one["perplexity"], other["perplexity"])

@@ -7,6 +7,7 @@ from cimstudy.analysis.knee import knee
 from cimstudy.analysis.paired import claim, compare
 from cimstudy.analysis.pareto import pareto
 from cimstudy.analysis.quantiles import quantile
+from cimstudy.analysis.report import report
 from cimstudy.analysis.sensitivity import sensitivity
 from cimstudy.analysis.statistics import CollapseWarning, summary, table
 from cimstudy.analysis.tables import TextTable, document, text_table
@@ -28,6 +29,7 @@ __all__ = [
     "pareto",
     "plots",
     "quantile",
+    "report",
     "sensitivity",
     "summary",
     "table",

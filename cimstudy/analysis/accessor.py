@@ -10,6 +10,7 @@ from cimstudy.analysis.method import Method
 from cimstudy.analysis.paired import claim, compare
 from cimstudy.analysis.pareto import pareto
 from cimstudy.analysis.quantiles import quantile
+from cimstudy.analysis.report import report
 from cimstudy.analysis.sensitivity import sensitivity
 from cimstudy.analysis.tidy import failures, tidy
 from cimstudy.analysis.two_level import two_level
@@ -51,6 +52,7 @@ class Accessor:
     two_level = Method(two_level)
     tidy = Method(tidy)
     failures = Method(failures)
+    report = Method(report)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -137,8 +137,14 @@ def check_confidence(confidence: float) -> None:
 
 def at_places(values: xr.DataArray, places: NDArray[np.intp]) -> NDArray[Any]:
     """The chips of some points, by their places in C order: (places, trials)."""
-    dims = [dim for dim in values.dims if dim != "trial"]
-    where = np.unravel_index(places, [values.sizes[dim] for dim in dims]) if dims else ()
-    chosen = {dim: xr.DataArray(place, dims="place") for dim, place in zip(dims, where, strict=True)}
-    found = values.isel(chosen) if dims else values.expand_dims("place")
+    found = at_points(values.to_dataset(name="values"), places, values)["values"]
     return found.transpose("place", "trial").to_numpy()
+
+
+def at_points(ds: xr.Dataset, places: NDArray[np.intp], like: xr.DataArray) -> xr.Dataset:
+    """Some points of a dataset, by their places in C order of the dimensions of `like`, along `place`."""
+    sizes = {dim: size for dim, size in like.sizes.items() if dim != "trial"}
+    if not sizes:
+        return ds.expand_dims("place")
+    where = np.unravel_index(places, tuple(sizes.values()))
+    return ds.isel({dim: xr.DataArray(place, dims="place") for dim, place in zip(sizes, where, strict=True)})

@@ -1,6 +1,10 @@
-"""Study files: Python files with one module-level `study`, executed here and, from the same text, on every worker."""
+"""Study files: Python files with one module-level `study`, executed here and, from the same text, on every worker.
+
+And studies as JSON, as stores and reports hold them.
+"""
 
 import importlib.util
+import json
 import re
 import sys
 import traceback
@@ -14,10 +18,11 @@ from cimstudy.study.study import Study
 
 
 def load_study(path: str | Path) -> Study:
-    """The `study` of a study file.
+    """The `study` of a study file, or the study of a .json file.
 
     The file's functions and classes work as workloads: workers execute the same text under the same module name, so
-    that module-level caches and classes behave as in an imported module. Modules beside the file go with it.
+    that module-level caches and classes behave as in an imported module. Modules beside the file go with it. A study as
+    JSON needs the file that defines its workload beside it, if one does.
     Raises InputError naming file and line if there is no such study.
     """
     file = Path(path).expanduser().absolute()
@@ -27,6 +32,25 @@ def load_study(path: str | Path) -> Study:
         raise InputError(
             f"{path} cannot be read ({reason(error)}); allowed: a Python file with a module-level `study`"
         ) from None
+    return study_as_json(text, path) if file.suffix == ".json" else study_in(file, text, path)
+
+
+def study_as_json(text: str, path: str | Path) -> Study:
+    """The study of a JSON text, whose workload may be defined by a study file beside it."""
+    try:
+        workload = json.loads(text)["workload"]["type"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} holds no study ({type(error).__name__}: {error}); allowed: what to_json gives"
+        ) from None
+    for file in Path(path).expanduser().absolute().parent.glob("*.py"):
+        if plain_name(file) == workload.partition(":")[0]:
+            load_study(file)
+    return Study.from_json(text)
+
+
+def study_in(file: Path, text: str, path: str | Path) -> Study:
+    """The study of a Python file with this text; `path` is what it was given as."""
     name = module_name(file)
     forget(file.parent)
     before = set(sys.modules)
@@ -66,11 +90,16 @@ def forget(folder: Path) -> None:
 
 def module_name(file: Path) -> str:
     """The file's own name. Raises InputError if that would hide a module that others import."""
-    name = re.sub(r"\W", "_", file.stem)
+    name = plain_name(file)
     known = name in sys.builtin_module_names or (name not in shipped and importlib.util.find_spec(name))
     if known and getattr(known, "origin", None) != str(file):
         raise InputError(f"{file.name} has the name of an installed module, {name}; give the file another name")
     return name
+
+
+def plain_name(file: Path) -> str:
+    """The file's name as that of a module."""
+    return re.sub(r"\W", "_", file.stem)
 
 
 def neighbours(folder: Path, names: set[str]) -> dict[str, Source]:

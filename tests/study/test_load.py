@@ -127,3 +127,22 @@ def test_the_code_of_a_workload_counts_but_not_its_comments_and_spacing(write):
     assert other.checksums()["code"] != code
     assert code_of(json.dumps) == {}
     assert plain_code("a = 'b  c'") == "a = 'b  c'"
+
+
+def test_a_study_as_json_is_the_study_whose_workload_is_defined_beside_it(write, tmp_path):
+    text = HEAD + WORKLOAD + "study = Study(name='mine', workload=constant)"
+    study = load_study(write(text, "my-study.py")).replace("trials", 7)
+    again = load_study(write(study.to_json(), "study.json"))
+    assert (again.hash(), again.trials) == (study.hash(), 7)
+
+
+def test_a_study_as_json_without_what_defines_its_workload_is_refused(write):
+    text = '{"name": "x", "workload": {"type": "nowhere:constant"}, "hardware": {}, "space": {"kind": "grid"}}'
+    with pytest.raises(InputError, match=r"^nowhere:constant cannot be imported \(.*\); load the file that defines it"):
+        load_study(write(text, "study.json"))
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "not json", '{"workload": 3}'])
+def test_json_that_is_no_study_is_refused(write, text):
+    with pytest.raises(InputError, match=r"study\.json holds no study \(.*\); allowed: what to_json gives$"):
+        load_study(write(text, "study.json"))
