@@ -256,7 +256,6 @@ def report(
 
     ds = open_results(store)
     print(write(ds, output or Path(f"{file_name(str(ds.attrs.get('name', 'study')))}.html")))
-
     return DONE
 
 

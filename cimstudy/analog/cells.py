@@ -210,7 +210,13 @@ def stuck(held: Array, device: Device, faults: Faults, z: Array) -> Array:
 
 def are_exact(device: Device) -> bool:
     """Whether cells hold and give what they are meant to hold, no more and no less."""
-    return device.levels is None and device.without_errors() == device
+    laws = (device.levels, device.programming, device.drift, device.read_noise, device.faults)
+    return all(law is None for law in laws)
+
+
+def noise_is_exact(device: Device) -> bool:
+    """Whether read noise is drawn for every cell."""
+    return device.read_noise is not None and device.read_noise.exact
 
 
 def noise_varies(device: Device) -> bool:

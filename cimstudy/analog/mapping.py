@@ -122,7 +122,7 @@ class Layout:
     @cached_property
     def lines(self) -> int:
         """Columns of a slice whose currents meet something before they are subtracted: 1 or 2."""
-        return 1 if self.collapsed else lines(self.hardware.crossbar)
+        return 1 if self.collapsed else lines(self.hardware)
 
     @cached_property
     def slice_weights(self) -> Array:
@@ -169,19 +169,21 @@ def most_current(hardware: Hardware, rows: int) -> float:
     return rows * sum(coding.cells)
 
 
-def lines(crossbar: Crossbar) -> int:
-    """Currents of a slice that are limited or converted by themselves: 1 or 2."""
-    coding = crossbar.weights
+def lines(hardware: Hardware) -> int:
+    """Currents of a slice that are limited or converted, or have noise of their own: 1 or 2."""
+    crossbar, coding = hardware.crossbar, hardware.crossbar.weights
     if isinstance(coding, Offset):
         return 1
     apart = crossbar.wires is None or not crossbar.wires.interleaved
-    return 2 if coding.subtraction == "digital" or (apart and crossbar.current_limit is not None) else 1
+    alone = crossbar.current_limit is not None or cells.noise_is_exact(hardware.device)
+    return 2 if coding.subtraction == "digital" or (apart and alone) else 1
 
 
 def weight_planes(hardware: Hardware) -> int:
     """Numbers that are kept for each weight of a programmed matrix, at most."""
     crossbar = hardware.crossbar
-    return 1 if crossbar.adc is None and crossbar.current_limit is None else crossbar.weights.slices * lines(crossbar)
+    one = crossbar.adc is None and crossbar.current_limit is None and not cells.noise_is_exact(hardware.device)
+    return 1 if one else crossbar.weights.slices * lines(hardware)
 
 
 def pulses_meet(crossbar: Crossbar) -> bool:
@@ -218,6 +220,8 @@ def collapses(hardware: Hardware, rows: int) -> bool:
     crossbar, exact = hardware.crossbar, cells.are_exact(hardware.device)
     limit = crossbar.current_limit
     if limit is not None and not (exact and limit >= rows * sum(crossbar.weights.cells)):
+        return False
+    if cells.noise_is_exact(hardware.device):
         return False
     return crossbar.adc is None or (exact and has_every_code(hardware, rows))
 

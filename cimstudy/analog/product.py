@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cimstudy.analog import kernels
+from cimstudy.analog import cells, kernels
 from cimstudy.analog.converters import SIGNS, Conversion, Reader, accumulates, conversion_of, subtracts
 from cimstudy.analog.mapping import Array, Layout, pulse_steps, pulses_meet
-from cimstudy.analog.random import Key
+from cimstudy.analog.random import Key, normals
 from cimstudy.errors import InputError
 from cimstudy.hardware import Dac, Differential, Offset
 
@@ -261,6 +261,9 @@ def add_read_noise(matrix: ProgrammedMatrix, driven: Drive, currents: Array, rea
     """Add the read noise of the cells to currents (cycles, batch, n), with the exact variance of their column."""
     if driven.squares is None:
         return
+    if cells.noise_is_exact(matrix.layout.hardware.device):
+        add_cell_noise(matrix, driven.squares, currents, reader, outputs)
+        return
     layout, columns = matrix.layout, outputs.columns
     inputs = slice(0, layout.shape[0]) if layout.collapsed else layout.tiles[reader.tile]
     squares = driven.squares[..., inputs].reshape(-1, inputs.stop - inputs.start)
@@ -269,6 +272,25 @@ def add_read_noise(matrix: ProgrammedMatrix, driven: Drive, currents: Array, rea
     else:
         variances = matrix.variances * squares.sum(axis=-1, keepdims=True)
     add_normals(matrix, matrix.noise_key, currents, variances.reshape(*currents.shape[:2], -1), reader, outputs)
+
+
+def add_cell_noise(matrix: ProgrammedMatrix, squares: Array, currents: Array, reader: Reader, outputs: Outputs) -> None:
+    """Add the read noise of the cells to currents (cycles, batch, n), a draw for every cell and vector."""
+    layout, key = matrix.layout, matrix.noise_key.of("cells")
+    inputs, first_column = layout.tiles[reader.tile], layout.first_column + outputs.columns.start
+    varying = matrix.variances.ndim > 0
+    sigma = np.sqrt(
+        matrix.variances[reader.slice, reader.line, inputs, outputs.columns] if varying else matrix.variances
+    )
+    for cycle, vector in np.ndindex(currents.shape[:2]):
+        z = normals(
+            key,
+            (inputs.stop - inputs.start, currents.shape[2]),
+            plane=reader.number(layout) * len(currents) + cycle,
+            first_row=(outputs.first_vector + vector) * layout.shape[0] + inputs.start,
+            first_column=first_column,
+        )
+        currents[cycle, vector] += np.sqrt(squares[cycle, vector, inputs]) @ (sigma * z)
 
 
 def add_converter_noise(
