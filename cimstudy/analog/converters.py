@@ -57,7 +57,22 @@ class Conversion:
             bow, s_shape = kind(inl.bow_of_range), kind(inl.s_shape_of_range)
             kernels.distort(currents, gain, bottom, top, gains, offsets, bow, s_shape)
             gain = kind(1)
+        if self.adc.transitions is not None:
+            edges = top * np.array(self.adc.transitions.levels, currents.dtype)
+            currents[...] = bottom + np.searchsorted(edges, currents * gain, side="right")
+            gain = kind(1)
         kernels.convert_and_add(currents, gain, bottom, top, magic, weights, sums)
+
+    def noise_variances(self, currents: Array, reader: Reader) -> Array | None:
+        """Variances of the converters' own noise at currents (cycles, batch, n): (cycles, batch, n or 1), or None."""
+        if self.adc is not None and self.adc.output_noise is not None:
+            gain, table = self.gains[reader.slice], self.adc.output_noise
+            sigma = np.interp(currents * gain, table.codes, table.sigmas) / gain
+            variances: Array = np.square(sigma).astype(currents.dtype)
+            return variances
+        if self.noise is None:
+            return None
+        return np.full((*currents.shape[:2], 1), self.noise[reader.slice] ** 2, currents.dtype)
 
 
 def conversion_of(layout: Layout, pulse_weights: Array) -> Conversion:

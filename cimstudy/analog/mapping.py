@@ -231,7 +231,7 @@ def has_every_code(hardware: Hardware, rows: int) -> bool:
     crossbar, adc, coding = hardware.crossbar, hardware.crossbar.adc, hardware.crossbar.weights
     if adc is None or adc.range == "calibrated" or coding.bits is None or crossbar.dac is None:
         return False
-    bare = adc.mismatch is None and adc.inl is None and adc.noise_std_of_range is None and crossbar.wires is None
+    bare = adc.is_perfect and crossbar.wires is None
     cancels = isinstance(coding, Differential) and coding.subtraction == "current"
     if not bare or (hardware.device.g_min > 0 and not cancels):
         return False

@@ -297,8 +297,8 @@ def add_converter_noise(
     matrix: ProgrammedMatrix, conversion: Conversion, currents: Array, reader: Reader, outputs: Outputs
 ) -> None:
     """Add the noise of the output converters to currents (cycles, batch, n)."""
-    if conversion.noise is not None:
-        variances = np.full((*currents.shape[:2], 1), conversion.noise[reader.slice] ** 2, currents.dtype)
+    variances = conversion.noise_variances(currents, reader)
+    if variances is not None:
         add_normals(matrix, matrix.noise_key.of("converters"), currents, variances, reader, outputs)
 
 

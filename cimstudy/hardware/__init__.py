@@ -2,7 +2,7 @@
 
 from cimstudy.hardware.architecture import Architecture
 from cimstudy.hardware.coding import Coding, Differential, Offset
-from cimstudy.hardware.converters import Adc, Dac, Inl, Mismatch
+from cimstudy.hardware.converters import Adc, Dac, Inl, Mismatch, OutputNoise, Transitions
 from cimstudy.hardware.crossbar import Crossbar
 from cimstudy.hardware.curves import (
     Curve,
@@ -69,6 +69,7 @@ __all__ = [
     "NormalOfRange",
     "NormalOfTarget",
     "Offset",
+    "OutputNoise",
     "Part",
     "Piecewise",
     "Polynomial",
@@ -85,6 +86,7 @@ __all__ = [
     "Table",
     "Tabulated",
     "ThermalNoise",
+    "Transitions",
     "Wires",
     "assemble",
     "load_preset",

@@ -4,11 +4,14 @@ Ranges of output converters are in *cell units*: 1 is the current of one cell at
 a range does not depend on the read voltage.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cimstudy.hardware.coding import Bits, Percentile
+from cimstudy.hardware.measured import read_output_noise, read_transitions
 from cimstudy.hardware.part import Part
 
 Positive = Annotated[float, Field(gt=0)]
@@ -72,6 +75,41 @@ class Inl(Part):
     s_shape_of_range: Bend = Field(default=0.0, description="largest deviation of the odd part, fraction of range")
 
 
+class OutputNoise(Part):
+    """Measured noise of an output converter: its standard deviation at some codes, straight lines between them."""
+
+    codes: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="ascending")
+    sigmas: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = Field(
+        description="codes; cycle-to-cycle: fresh at every conversion"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.codes) != len(self.sigmas):
+            raise ValueError(f"need a sigma for each code, got {len(self.codes)} codes and {len(self.sigmas)} sigmas")
+        if any(first >= second for first, second in pairwise(self.codes)):
+            raise ValueError("the codes of output noise must ascend")
+        return self
+
+
+class Transitions(Part):
+    """Measured transitions of an output converter, the same for all converters: where it begins to give each code."""
+
+    first_code: int = Field(description="the code that begins at the first level: the lowest but one")
+    levels: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="fractions of range, not descending")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(first > second for first, second in pairwise(self.levels)):
+            raise ValueError("the levels of transitions must not descend")
+        return self
+
+
+def from_csv(read: Callable[[str], dict[str, Any]]) -> BeforeValidator:
+    """Accept the path of a CSV file of measurements in place of a part."""
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
+
+
 class Adc(Part):
     """Output converter: one conversion per column, array, slice and input pulse.
 
@@ -92,6 +130,37 @@ class Adc(Part):
     noise_std_of_range: Spread | None = Field(
         default=None, description="noise before rounding, fresh at every conversion, fraction of range"
     )
+    output_noise: Annotated[OutputNoise | None, from_csv(read_output_noise)] = Field(
+        default=None, description="measured noise over output code, in place of noise_std_of_range; or a CSV's path"
+    )
+    transitions: Annotated[Transitions | None, from_csv(read_transitions)] = Field(
+        default=None, description="measured transitions, in place of inl; or a CSV's path"
+    )
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.output_noise is not None and self.noise_std_of_range is not None:
+            raise ValueError("output_noise stands in place of noise_std_of_range; allowed: one of the two")
+        if self.transitions is not None and self.inl is not None:
+            raise ValueError("transitions stand in place of inl; allowed: one of the two")
+        if self.transitions is not None:
+            first, count = (1 - self.top, 2 * self.top) if self.signed else (1, self.top)
+            given = (self.transitions.first_code, len(self.transitions.levels))
+            if given != (first, count):
+                last = [code + number - 1 for code, number in (given, (first, count))]
+                allowed = f"allowed for this converter: {first} to {last[1]}"
+                raise ValueError(f"transitions are of codes {given[0]} to {last[0]}; {allowed}")
+        return self
+
+    def without_errors(self) -> Self:
+        """The same range of currents, in a perfect converter of the usual resolution: what a calibration depends on."""
+        return type(self)(range=self.range, percentile=self.percentile, signed=self.signed, per_pulse=self.per_pulse)
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether it does nothing but round and clip."""
+        effects = (self.mismatch, self.inl, self.noise_std_of_range, self.output_noise, self.transitions)
+        return all(effect is None for effect in effects)
 
     @property
     def top(self) -> int:

@@ -44,7 +44,5 @@ class Device(Part):
         return self
 
     def without_errors(self) -> Self:
-        """The same technology whose cells hold what they are meant to hold, and are read exactly."""
-        fields = type(self).model_fields
-        errors = ("programming", "drift", "read_noise", "faults", "temperature")
-        return type(self)(**dict(self) | {name: fields[name].default for name in errors})
+        """A cell of the same conductances that holds what it is meant to hold, and is read exactly."""
+        return type(self)(g_min=self.g_min, g_max=self.g_max, levels=self.levels)

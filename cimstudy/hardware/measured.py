@@ -1,7 +1,12 @@
-"""Measured statistics of cells as a device: a CSV file of what cells hold that were meant to hold some levels.
+"""Measurements of one's own chips, from CSV files whose first line names the columns, in any order.
 
-The columns are `level`, `mean` and `sigma` in siemens, in any order, and optionally `time`, seconds since programming.
-`sigma` is the spread among cells: device-to-device variation. All times have the same levels.
+| what | columns |
+| --- | --- |
+| cells | `level`, `mean`, `sigma` in S, optionally `time` in s since programming; all times have the same levels |
+| noise of an output converter | `code`, `sigma` in codes |
+| transitions of an output converter | `code`, `level`: the fraction of its range at which it begins to give the code |
+
+`sigma` of cells is the spread among them, device-to-device; that of a converter is fresh at every conversion.
 """
 
 import csv
@@ -13,9 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from cimstudy.errors import InputError
-
-REQUIRED = ("level", "mean", "sigma")
-ALLOWED = (*REQUIRED, "time")
 
 
 @dataclass(frozen=True, order=True)
@@ -34,7 +36,7 @@ def read_statistics(path: str) -> dict[str, Any]:
     The first time is that of the programming error, later ones are tabulated drift. Raises InputError naming the
     file and the line.
     """
-    rows = sorted(read_rows(path))
+    rows = sorted(Row(**{"time": 0.0} | row) for row in read_columns(path, ("level", "mean", "sigma"), ("time",)))
     tables = [list(same) for _, same in groupby(rows, key=lambda row: row.time)]
     check_tables(path, tables)
     g_min, g_max = tables[0][0].level, tables[0][-1].level
@@ -55,47 +57,63 @@ def read_statistics(path: str) -> dict[str, Any]:
     return fields
 
 
-def read_rows(path: str) -> list[Row]:
-    """The rows of the file, each checked by itself."""
+def read_output_noise(path: str) -> dict[str, Any]:
+    """The fields of an OutputNoise. Raises InputError naming the file and the line."""
+    rows = sorted(read_columns(path, ("code", "sigma")), key=lambda row: row["code"])
+    return {name + "s": tuple(row[name] for row in rows) for name in ("code", "sigma")}
+
+
+def read_transitions(path: str) -> dict[str, Any]:
+    """The fields of Transitions. Raises InputError naming the file and the line."""
+    rows = sorted(read_columns(path, ("code", "level")), key=lambda row: row["code"])
+    if not rows:
+        raise InputError(f"{path}: no transitions; allowed: one for each code but the lowest")
+    first = rows[0]["code"]
+    for place, row in enumerate(rows):
+        if row["code"] != first + place:
+            raise InputError(f"{path}: the codes are not whole numbers in a row: {row['code']:g} at place {place + 1}")
+    return {"first_code": int(first), "levels": tuple(row["level"] for row in rows)}
+
+
+def read_columns(path: str, required: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, float]]:
+    """The rows of a file, as finite numbers by column; only `mean`, `code` and `level` may be below 0."""
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
-            if not set(REQUIRED) <= set(header) <= set(ALLOWED) or len(set(header)) < len(header):
+            known = {*required, *optional}
+            if not set(required) <= set(header) <= known or len(set(header)) < len(header):
+                extra = f", and perhaps {', '.join(optional)}" if optional else ""
                 raise InputError(
-                    f"{path}: columns are {', '.join(header) or 'none'}; allowed: level, mean, sigma, each in S, "
-                    "and time in s"
+                    f"{path}: columns are {', '.join(header) or 'none'}; allowed: {', '.join(required)}{extra}"
                 )
-            return [checked(path, reader.line_num, values) for values in reader]
+            return [numbers(f"{path}, line {reader.line_num}", values) for values in reader]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def checked(path: str, line: int, values: dict[str, str]) -> Row:
+def numbers(place: str, values: dict[str, str]) -> dict[str, float]:
     """One row as numbers."""
     try:
-        row = Row(**{name: float(values.get(name) or ("0" if name == "time" else "")) for name in ALLOWED})
+        row = {name: float(text) for name, text in values.items()}
     except (TypeError, ValueError):
-        raise InputError(f"{path}, line {line}: {', '.join(map(str, values.values()))}; allowed: numbers") from None
-    if (
-        not all(map(math.isfinite, (row.level, row.mean, row.sigma, row.time)))
-        or min(row.level, row.sigma, row.time) < 0
-    ):
-        raise InputError(f"{path}, line {line}: level, sigma and time must be finite and not below 0, mean finite")
+        raise InputError(f"{place}: {', '.join(map(str, values.values()))}; allowed: a number a column") from None
+    if not all(map(math.isfinite, row.values())) or min(row.get("sigma", 0.0), row.get("time", 0.0)) < 0:
+        raise InputError(f"{place}: {', '.join(values.values())}; allowed: finite, sigma and time not below 0")
     return row
 
 
 def check_tables(path: str, tables: Sequence[Sequence[Row]]) -> None:
-    """Raise InputError unless each time has the same two or more levels, each once."""
+    """Raise InputError unless each time has the same two or more levels, none below 0 and each once."""
     levels = [[row.level for row in table] for table in tables]
     if not levels or len(levels[0]) < 2:
         raise InputError(f"{path}: {len(levels[0]) if levels else 0} levels; allowed: two or more")
     for table, found in zip(tables, levels, strict=True):
         if found != levels[0]:
             raise InputError(f"{path}: the levels at time {table[0].time:g} s are not those at {tables[0][0].time:g} s")
-        if len(set(found)) < len(found):
-            raise InputError(f"{path}: a level is given twice at time {table[0].time:g} s")
+        if len(set(found)) < len(found) or found[0] < 0:
+            raise InputError(f"{path}: a level is below 0 or given twice at time {table[0].time:g} s")
 
 
 def sigma_of(table: Sequence[Row], g_max: float) -> dict[str, Any]:

@@ -94,12 +94,12 @@ def default_calibration(model: Model) -> Array:
 
 
 def ideal(hardware: Hardware) -> Hardware:
-    """The hardware without what changes no mapping: cell errors, their compensation, the bits of output converters."""
+    """The hardware without what changes no mapping: errors of cells and converters, compensation, output bits."""
     uncompensated = hardware.replace("architecture.drift_compensation", None)
     bare = uncompensated.replace("device", hardware.device.without_errors())
     if bare.crossbar.adc is None:
         return bare
-    return bare.replace("crossbar.adc.bits", type(bare.crossbar.adc).model_fields["bits"].default)
+    return bare.replace("crossbar.adc", bare.crossbar.adc.without_errors())
 
 
 class Tokens:

@@ -66,15 +66,17 @@ def test_its_source_is_the_file(statistics):
 
 
 BAD_STATISTICS = [
-    ("level,mean\n1,2\n", r"columns are level, mean; allowed: level, mean, sigma, each in S, and time in s"),
+    ("level,mean\n1,2\n", "columns are level, mean; allowed: level, mean, sigma, and perhaps time"),
     ("", "columns are none"),
     ("level,mean,sigma\n1e-6,1e-6,1e-7\n", "1 levels; allowed: two or more"),
     ("level,mean,sigma\n", "0 levels; allowed: two or more"),
-    ("level,mean,sigma\n1e-6,high,1e-7\n2e-6,2e-6,1e-7\n", "line 2: 1e-6, high, 1e-7; allowed: numbers"),
-    ("level,mean,sigma\n1e-6,1e-6\n2e-6,2e-6,1e-7\n", "line 2: 1e-6, 1e-6, None; allowed: numbers"),
-    ("level,mean,sigma\n1e-6,1e-6,-1e-7\n2e-6,2e-6,1e-7\n", "line 2: level, sigma and time must be finite and not"),
-    ("level,mean,sigma\n1e-6,nan,1e-7\n2e-6,2e-6,1e-7\n", "line 2: level, sigma and time must be finite and not"),
-    ("level,mean,sigma\n1e-6,1e-6,1e-7\n1e-6,2e-6,1e-7\n", "a level is given twice at time 0 s"),
+    ("level,mean,sigma\n1e-6,high,1e-7\n2e-6,2e-6,1e-7\n", "line 2: 1e-6, high, 1e-7; allowed: a number a column"),
+    ("level,mean,sigma\n1e-6,1e-6\n2e-6,2e-6,1e-7\n", "line 2: 1e-6, 1e-6, None; allowed: a number a column"),
+    ("level,mean,sigma\n1e-6,1e-6,-1e-7\n2e-6,2e-6,1e-7\n", "line 2: 1e-6, 1e-6, -1e-7; allowed: finite, sigma and"),
+    ("level,mean,sigma\n1e-6,nan,1e-7\n2e-6,2e-6,1e-7\n", "line 2: 1e-6, nan, 1e-7; allowed: finite, sigma and"),
+    ("level,mean,sigma\n1e-6,1e-6,1e-7\n1e-6,2e-6,1e-7\n", "a level is below 0 or given twice at time 0 s"),
+    ("level,mean,sigma\n-1e-6,1e-6,1e-7\n1e-6,2e-6,1e-7\n", "a level is below 0 or given twice at time 0 s"),
+    ("level,mean,sigma\n1,1,1,1\n2,2,2\n", "allowed: a number a column"),
     ("level,mean,sigma,time\n1,1,0,0\n2,2,0,0\n1,1,0,9\n3,2,0,9\n", "the levels at time 9 s are not those at 0 s"),
 ]
 

@@ -5,9 +5,20 @@ import pytest
 
 from cimstudy.analog import Key, map_matrix
 from cimstudy.errors import InputError
-from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
+from cimstudy.hardware import (
+    Adc,
+    Architecture,
+    Crossbar,
+    Dac,
+    Device,
+    Differential,
+    Hardware,
+    NormalOfRange,
+    PowerLaw,
+    Transitions,
+)
 from cimstudy.transformer import Cache, Model, TransformerConfig
-from cimstudy.transformer.calibration import map_model
+from cimstudy.transformer.calibration import ideal, map_model
 from cimstudy.transformer.chip import program
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
 from cimstudy.transformer.rotary import Rotary
@@ -130,7 +141,34 @@ def test_a_chip_decodes_what_it_prefills():
     found = np.concatenate(steps, axis=1)
     assert np.abs(found - whole).max() < 0.05 * np.abs(whole).max()
     assert (np.abs(found - whole) < 1e-4).mean() > 0.9
-    ideal = Hardware(device=ERRONEOUS, crossbar=Crossbar(adc=None))
-    chip, cache = program(MODEL, ideal), Cache(CONFIG, 3, 16)
+    unconverted = Hardware(device=ERRONEOUS, crossbar=Crossbar(adc=None))
+    chip, cache = program(MODEL, unconverted), Cache(CONFIG, 3, 16)
     steps = [chip.logits(TOKENS[:, place : place + 1], cache=cache) for place in range(16)]
     np.testing.assert_allclose(np.concatenate(steps, axis=1), chip.logits(TOKENS), atol=1e-4)
+
+
+def test_other_errors_of_cells_and_converters_share_a_calibration():
+    even = Transitions(first_code=-6, levels=tuple((code - 0.5) / 7 for code in range(-6, 8)))
+    measured = Hardware(crossbar=Crossbar(adc=Adc(bits=4, transitions=even)))
+    aged = Hardware(device="pcm-nandakumar", architecture=Architecture(drift_compensation="global"))
+    assert ideal(measured) == ideal(aged) == ideal(Hardware())
+    assert ideal(measured.replace("device.levels", 4)) != ideal(Hardware())
+
+
+def test_a_chip_ages():
+    """The same cells at another time: drift shrinks every logit's products, and compensation brings them back."""
+    device = Device(drift=PowerLaw(t0=1.0, exponent=0.05))
+    hardware = Hardware(device=device, crossbar=Crossbar(adc=None))
+    digital = MODEL.logits(TOKENS)
+    errors = [
+        np.abs(program(MODEL, chosen, time=time).logits(TOKENS) - digital).max()
+        for time, chosen in (
+            (0.0, hardware),
+            (1e6, hardware),
+            (1e6, hardware.replace("architecture.drift_compensation", "global")),
+        )
+    ]
+    assert errors[1] > 2 * errors[0]
+    np.testing.assert_allclose(errors[2], errors[0], rtol=1e-3)
+    with pytest.raises(InputError, match=r"time = -1.0; allowed: seconds since programming"):
+        program(MODEL, hardware, time=-1.0)
