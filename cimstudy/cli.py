@@ -111,7 +111,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     quiet: Annotated[bool, typer.Option("--quiet", help="print nothing but failures")] = False,
 ) -> int:
     """Compute what the store lacks of a study."""
-    from cimstudy.study import ClusterLostError, load_study  # noqa: PLC0415
+    from cimstudy.study import ClusterLostError, StoreLostError, load_study  # noqa: PLC0415
 
     study = changed(load_study(study_file), changes or [], trials)
     where = store or f"results/{file_name(study.name)}.zarr"
@@ -127,8 +127,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
             retry_failed=retry_failed,
             case_timeout=case_timeout,
         )
-    except (KeyboardInterrupt, ClusterLostError) as error:
-        lost = isinstance(error, ClusterLostError)
+    except (KeyboardInterrupt, ClusterLostError, StoreLostError) as error:
+        lost = not isinstance(error, KeyboardInterrupt)
         print(f"cimstudy: {error if lost else 'interrupted'}; to go on: {resume_line(where)}", file=sys.stderr)
         return BROKEN_OFF if lost else INTERRUPTED
     if not quiet:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cimstudy.study.plan import DryRun, Plan
     from cimstudy.study.results import Failure, StoreStatus, open_results, store_status
     from cimstudy.study.space import Grid, LatinHypercube, Points, Product, Sobol, Space, Sum, Zip
-    from cimstudy.study.stop import ClusterLostError, Interrupted
+    from cimstudy.study.stop import ClusterLostError, Interrupted, StoreLostError
     from cimstudy.study.stopping import Trials
     from cimstudy.study.study import Study
     from cimstudy.study.table import Point
@@ -34,6 +34,7 @@ _FILES = {
     "Range": "axis",
     "Sobol": "space",
     "Space": "space",
+    "StoreLostError": "stop",
     "StoreStatus": "results",
     "Study": "study",
     "Sum": "space",
@@ -61,6 +62,7 @@ __all__ = [
     "Range",
     "Sobol",
     "Space",
+    "StoreLostError",
     "StoreStatus",
     "Study",
     "Sum",

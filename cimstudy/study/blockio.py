@@ -1,6 +1,7 @@
 """Writing a block: one task, whole chunks, data first and `status` last."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 
 from cimstudy.study.evaluate import Outcome, matched
 from cimstudy.study.layout import BOOKKEEPING
-from cimstudy.study.lock import locked
+from cimstudy.study.lock import is_held, locked
+from cimstudy.study.place import is_url
 from cimstudy.study.plan import DONE, FAILED, Block
 from cimstudy.study.store import Arrays, case_arrays, open_group
 
 Case = tuple[int, int]  # row, trial
+AT_ONCE = 16  # requests to an object store
 
 
 @lru_cache(maxsize=4)
@@ -36,9 +39,19 @@ def check_owned(block: Block, chunk: tuple[int, ...]) -> None:
 
 
 def block_lock(store: str, run: str, block: Block, *, wait: bool) -> AbstractContextManager[bool]:
-    """The lock of a block, whose byte stays the same however much the store grows."""
+    """The lock of a block."""
+    return locked(store, byte_of(store, run, block), wait=wait)
+
+
+def is_ours(store: str, run: str, block: Block) -> bool:
+    """Whether this process still has a block's lock and may write."""
+    return is_held(store, byte_of(store, run, block))
+
+
+def byte_of(store: str, run: str, block: Block) -> int:
+    """The byte of a block's lock, the same however much the store grows."""
     chunk = handles(store, run)["status"].chunks
-    return locked(store, 1 + (block.rows[0] // chunk[0] << 24) + block.trials[0] // chunk[1], wait=wait)
+    return 1 + (block.rows[0] // chunk[0] << 24) + block.trials[0] // chunk[1]
 
 
 def case_shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
@@ -70,9 +83,24 @@ def write_block(store: str, run: str, block: Block, outcomes: Mapping[Case, Outc
             put(present, place, matched(outcome, shapes))
     if not (had_errors or present["error"].any()):
         del present["error"]  # there is no file, and none is needed
-    for name, values in present.items():
-        arrays[name][block.region] = values
-    return np.asarray(present["status"], np.int8)
+    status = present.pop("status")
+    write_all(store, arrays, block, present)
+    arrays["status"][block.region] = status
+    return np.asarray(status, np.int8)
+
+
+def write_all(store: str, arrays: Arrays, block: Block, present: Mapping[str, NDArray[Any]]) -> None:
+    """Write a block's chunks; those of an object store at once, where a request takes long and waits for nothing."""
+
+    def write(name: str) -> None:
+        arrays[name][block.region] = present[name]
+
+    if not is_url(store):
+        for name in present:
+            write(name)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(write, present))  # raises what a write has raised
 
 
 def read_block(arrays: Arrays, block: Block) -> dict[str, NDArray[Any]]:

@@ -12,6 +12,7 @@ from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.lock import locked
 from cimstudy.study.merge import matched_rows
+from cimstudy.study.place import is_url
 from cimstudy.study.plan import DONE, PENDING, Plan, asked, unfinished
 from cimstudy.study.resolve import Resolution
 from cimstudy.study.stopping import Verdict
@@ -136,7 +137,7 @@ def check_chunks(prepared: Ready, block: tuple[int, int] | None) -> None:
 
 def clear_parent(store: str) -> None:
     """Make the folder in which a local store lies. Raises InputError if that cannot be."""
-    if "://" in store:
+    if is_url(store):
         return
     try:
         Path(store).parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from dask.system import CPU_COUNT
 from cimstudy.study import store as stores
 from cimstudy.study.cluster import connect
 from cimstudy.study.pilot import Pilot, fly
+from cimstudy.study.place import location
 from cimstudy.study.plan import DONE, FAILED, DryRun, Plan, block_shape
 from cimstudy.study.prepare import Ready, blank, look
 from cimstudy.study.runner import variables_of
@@ -21,7 +22,7 @@ from cimstudy.study.task import pack
 
 def dry_run(study: Study, store: str | Path, workers: int | None, *, retry_failed: bool) -> DryRun:
     """What a run would do. `Study.dry_run` says more."""
-    place, workers = stores.location(store), workers or CPU_COUNT
+    place, workers = location(store), workers or CPU_COUNT
     resolved = study.resolve_all()
     prepared = look(study, place, resolved)
     if prepared is not None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cimstudy.study import store as stores
 from cimstudy.study.axis import label
 from cimstudy.study.layout import BOOKKEEPING
+from cimstudy.study.place import location, opened
 from cimstudy.study.plan import DONE, FAILED, PENDING, asked
 from cimstudy.study.stopping import judge
 from cimstudy.study.store import CASE
@@ -28,9 +29,9 @@ def open_results(store: str | Path) -> xr.Dataset:
     order, then `trial`. Otherwise along `point`, with a coordinate for each axis.
     Raises InputError if there is no such store.
     """
-    place = stores.location(store)
+    place = location(store)
     stores.open_group(place)
-    data = xr.open_zarr(place, consolidated=True, chunks={}, zarr_format=3)
+    data = xr.open_zarr(opened(place), consolidated=True, chunks={}, zarr_format=3)
     data = data[[*data.attrs["metrics"], *reversed(BOOKKEEPING)]]
     with dask.config.set(scheduler="synchronous"):  # coordinates are small: no cluster is asked for them
         data = data.assign_coords({name: data[name].load() for name in data.coords})
@@ -158,7 +159,7 @@ class StoreStatus:
 
 def store_status(store: str | Path) -> StoreStatus:
     """What is done in a store, what failed and why. Raises InputError if there is no such store."""
-    place = stores.location(store)
+    place = location(store)
     group = stores.open_group(place)
     status = stores.read_status(group)
     rule = stored_trials(group)
@@ -173,7 +174,7 @@ def store_status(store: str | Path) -> StoreStatus:
         failed=int(np.count_nonzero(status == FAILED)),
         pending=int(np.count_nonzero(mine & (status == PENDING))),
         capped=int(np.count_nonzero(found.capped)),
-        failures=tuple(failures(xr.open_zarr(place, consolidated=True, chunks=None, zarr_format=3), status)),
+        failures=tuple(failures(xr.open_zarr(opened(place), consolidated=True, chunks=None, zarr_format=3), status)),
     )
 
 

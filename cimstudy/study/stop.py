@@ -11,3 +11,7 @@ class Interrupted(KeyboardInterrupt):
 
 class ClusterLostError(RuntimeError):
     """The scheduler went away."""
+
+
+class StoreLostError(ConnectionError):
+    """The object store gives no answer, or none of use, after several tries."""

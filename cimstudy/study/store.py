@@ -11,8 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from cimstudy.errors import InputError
 from cimstudy.study.codec import canonical
 from cimstudy.study.layout import BOOKKEEPING, Column, check_labels, coordinate, coordinate_chunk, labelled
+from cimstudy.study.place import is_blank, opened
 from cimstudy.study.provenance import machine, version, versions
 from cimstudy.study.study import Study
 from cimstudy.study.table import Column as Along
@@ -49,27 +49,25 @@ class Rows:
         return [f"{{{', '.join(filter(None, pair))}}}" for pair in pairs]
 
 
-def location(store: str | Path) -> str:
-    """The store as every process finds it: an absolute path, or a URL as it is."""
-    text = str(store).removeprefix("file://")
-    return text if "://" in text else str(Path(text).expanduser().absolute())
-
-
 def any_group(store: str, *, write: bool = False, consolidated: bool | None = None) -> zarr.Group | None:
     """The Zarr group at a location; None if there is none. The only place where stores are opened."""
+    mode: Literal["r", "r+"] = "r+" if write else "r"
     try:
-        return zarr.open_group(store, mode="r+" if write else "r", use_consolidated=consolidated, zarr_format=3)
+        return zarr.open_group(opened(store), mode=mode, use_consolidated=consolidated, zarr_format=3)
     except (FileNotFoundError, zarr.errors.NodeNotFoundError, zarr.errors.ContainsArrayError):
         return None
-    except (ImportError, ValueError, NotADirectoryError) as error:  # no such protocol, no such format
+    except InputError:
+        raise
+    except (ValueError, NotADirectoryError) as error:  # no such format
         reason = " ".join(str(error).split())
-        raise InputError(f"{store} cannot be opened ({reason}); allowed: a path, or a URL that zarr opens") from None
+        raise InputError(f"{store} cannot be opened ({reason}); allowed: a path, or a URL of an object store") from None
 
 
 def open_group(store: str, *, write: bool = False, consolidated: bool | None = None) -> zarr.Group:
     """The group of an existing study. Raises InputError if there is none."""
     group = any_group(store, write=write, consolidated=consolidated)
     if group is None:
+        is_blank(store)  # raises if it is in a bucket that does not exist
         raise InputError(f"{store} is not a store of results; allowed: what study.run has written")
     if "study_hash" not in group.attrs:
         raise InputError(f"{store} is a Zarr group without a study; allowed: what study.run has written")
@@ -80,8 +78,7 @@ def exists(store: str) -> bool:
     """Whether a complete store is there. Raises InputError if something else is."""
     group = any_group(store)
     if group is None:
-        path = Path(store)
-        if "://" not in store and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
+        if not is_blank(store):
             raise InputError(f"{store} exists and is not a store of results; allowed: a new path, or a store")
         return False
     if "study_hash" in group.attrs:
@@ -135,9 +132,8 @@ def metric_sizes(store: str) -> list[int]:
 
 def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], block: tuple[int, int]) -> zarr.Group:
     """A new store in which every case is pending. Only with the store's lock held."""
-    group = zarr.create_group(
-        store, overwrite=True, zarr_format=3, attributes={"cimstudy_version": version("cimstudy")}
-    )
+    made_by = {"cimstudy_version": version("cimstudy")}
+    group = zarr.create_group(opened(store), overwrite=True, zarr_format=3, attributes=made_by)
     shape = (len(rows), study.most_trials)
     for column in (*columns, *BOOKKEEPING.values()):
         make_array(group, column, shape, block)

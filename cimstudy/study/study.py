@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
 from cimstudy.study.codec import decode, describe, digest
+from cimstudy.study.place import location
 from cimstudy.study.resolve import Resolution, Resolved, Resolver, first_same, resolve_table
 from cimstudy.study.shipping import code_of
 from cimstudy.study.space import Grid, Space
@@ -156,7 +157,6 @@ class Study(Part):
         """
         from cimstudy.study.clusterfile import described  # noqa: PLC0415 - defining a study needs no cluster
         from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - as above
-        from cimstudy.study.store import location  # noqa: PLC0415 - as above
 
         this = Run(
             study=self,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cimstudy import memory
 from cimstudy.errors import InputError
-from cimstudy.study.blockio import Case, block_lock, block_status, handles, write_block
+from cimstudy.study.blockio import Case, block_lock, block_status, handles, is_ours, write_block
 from cimstudy.study.evaluate import Outcome, evaluate, one_line
 from cimstudy.study.plan import FAILED, Block, unfinished
 from cimstudy.study.resolve import Resolved, Resolver
@@ -124,7 +124,10 @@ def complete(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) 
     wanted = unfinished(status, retry_failed=job.retry_failed)
     todo = [case for case in cases(job) if wanted[place(job, case)]]
     if todo:
-        status = write_block(job.store, job.run, job.block, dict(zip(todo, outcomes(todo), strict=True)))
+        found = dict(zip(todo, outcomes(todo), strict=True))
+        if not is_ours(job.store, job.run, job.block):
+            return Receipt(busy=True)
+        status = write_block(job.store, job.run, job.block, found)
     failed = sum(int(status[place(job, case)] == FAILED) for case in cases(job))
     return Receipt(failed=failed)
 

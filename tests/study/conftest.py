@@ -1,10 +1,14 @@
 """Fixtures of the study room's tests: a study whose evaluations can be counted, and worker processes to share."""
 
 import collections
+import logging
 import sys
+import urllib.request
+import uuid
 from pathlib import Path
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from cimstudy.study import load_study
 from cimstudy.study.cluster import connect
@@ -23,9 +27,35 @@ def plain_study(logged_study):
 
 
 @pytest.fixture(scope="session")
-def two_workers():
+def two_workers(object_store):
+    """Two worker processes, which know the object store."""
     with connect(None, 2) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """The address of an S3 server on the loopback interface, which the environment names from now on."""
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_REGION", "us-east-1")
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        yield address
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store):
+    """The URL of a new bucket."""
+    name = f"tests-{uuid.uuid4().hex}"
+    urllib.request.urlopen(urllib.request.Request(f"{object_store}/{name}", method="PUT"))  # noqa: S310 - our own
+    return f"s3://{name}"
 
 
 class Log:

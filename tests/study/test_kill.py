@@ -32,13 +32,23 @@ except Interrupted as interrupted:
 
 
 @pytest.fixture
-def start(tmp_path, request):
-    """Start a client of its own, with two workers, on a store of this test."""
+def store(request, tmp_path):
+    """Where a test's store is: by default in its folder."""
+    kind = getattr(request, "param", "local")
+    return str(tmp_path / "s.zarr") if kind == "local" else f"{request.getfixturevalue('bucket')}/s.zarr"
+
+
+everywhere = pytest.mark.parametrize("store", ["local", "s3"], indirect=True)
+
+
+@pytest.fixture
+def start(store, request):
+    """Start a client of its own, with two workers, on the test's store."""
     started = []
 
     def starting(study):
         file = request.path.parent / "logged.py"
-        command = [sys.executable, "-c", RUNNER, str(file), study.to_json(), str(tmp_path / "s.zarr")]
+        command = [sys.executable, "-c", RUNNER, str(file), study.to_json(), store]
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process
@@ -74,7 +84,7 @@ def alive(processes):
 
 def done_cases(store):
     """The cases that a store has as done: (row, trial)."""
-    return set(map(tuple, np.argwhere(read_status(open_store(str(store))) == DONE).tolist()))
+    return set(map(tuple, np.argwhere(read_status(open_store(store)) == DONE).tolist()))
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +99,11 @@ def assert_same(ds, undisturbed):
     xr.testing.assert_equal(ds[["loss", "by_layer"]].load(), undisturbed[["loss", "by_layer"]])
 
 
+@everywhere
 @pytest.mark.parametrize("victims", ["client", pytest.param("client and workers", marks=pytest.mark.slow)])
 def test_a_killed_run_leaves_no_process_and_the_next_one_computes_only_the_rest(
-    start, study, log, tmp_path, two_workers, undisturbed, victims
+    start, store, study, log, two_workers, undisturbed, victims
 ):
-    store = tmp_path / "s.zarr"
     study = study.replace("trials", 6).replace("workload.sleep", 0.1)
     process = start(study)
     until(lambda: len(log.lines()) >= 16)
@@ -116,42 +126,43 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_computes_only_the_rest(
     assert_same(ds, undisturbed)
 
 
-def test_a_killed_worker_costs_its_block_and_nothing_else(start, study, log, tmp_path, undisturbed):
+def test_a_killed_worker_costs_its_block_and_nothing_else(start, store, study, log, undisturbed):
     process = start(study.replace("trials", 6).replace("workload.sleep", 0.1))
     until(lambda: len(log.lines()) >= 12)
     os.kill(int(log.lines()[-1].split()[-1]), signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert len(log.lines()) <= 36 + 4
-    assert_same(open_results(tmp_path / "s.zarr"), undisturbed)
+    assert_same(open_results(store), undisturbed)
 
 
-def test_ctrl_c_closes_everything_quickly_and_says_how_to_go_on(start, study, log, tmp_path, two_workers, undisturbed):
-    store = tmp_path / "s.zarr"
+def test_ctrl_c_closes_everything_quickly_and_says_how_to_go_on(start, store, study, log, two_workers, undisturbed):
     study = study.replace("trials", 6).replace("workload.sleep", 0.2)
     process = start(study)
     until(lambda: len(log.lines()) >= 10)
     children = family(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
     _, errors = process.communicate(timeout=30)
-    assert errors == f"resume: study.run({str(store)!r})\n"
+    assert errors == f"resume: study.run({store!r})\n"
     until(lambda: not alive(children), seconds=10)
     assert store_status(store).pending > 0
     assert_same(study.run(store, cluster=two_workers, progress=False), undisturbed)
 
 
-def test_two_runners_that_start_together_make_one_correct_store(start, study, log, tmp_path, undisturbed):
+@everywhere
+def test_two_runners_that_start_together_make_one_correct_store(start, store, study, log, undisturbed):
     study = study.replace("trials", 6).replace("workload.sleep", 0.05)
     for process in [start(study), start(study)]:
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
     assert len(log.cases()) == 36
     assert len(log.lines()) <= 36 + 4  # the cases that each runner timed, no others
-    assert_same(open_results(tmp_path / "s.zarr"), undisturbed)
+    assert_same(open_results(store), undisturbed)
 
 
 @pytest.mark.slow
-def test_a_runner_may_extend_the_store_while_another_fills_it(start, study, log, tmp_path, undisturbed):
+@everywhere
+def test_a_runner_may_extend_the_store_while_another_fills_it(start, store, study, log, undisturbed):
     study = study.replace("workload.sleep", 0.1)
     first = start(study.replace("trials", 3))  # blocks of two trials: the last chunk is shared by old and new trials
     until(lambda: len(log.lines()) >= 6)
@@ -159,12 +170,14 @@ def test_a_runner_may_extend_the_store_while_another_fills_it(start, study, log,
     for process in (first, second):
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
-    assert_same(open_results(tmp_path / "s.zarr"), undisturbed)
+    assert_same(open_results(store), undisturbed)
 
 
 @pytest.mark.slow
-def test_a_lost_scheduler_ends_the_run_soon_and_the_next_one_goes_on(study, log, tmp_path, two_workers, undisturbed):
-    store, file = tmp_path / "s.zarr", tmp_path / "scheduler.json"
+def test_a_lost_scheduler_ends_the_run_soon_and_the_next_one_goes_on(
+    study, store, log, tmp_path, two_workers, undisturbed
+):
+    file = tmp_path / "scheduler.json"
     study = study.replace("trials", 6).replace("workload.sleep", 0.2)
     common = ["--no-dashboard", "--scheduler-file", str(file)]
     scheduler = subprocess.Popen(

@@ -8,7 +8,6 @@ import types
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import Client
 
 import cimstudy.study
 from cimstudy.errors import InputError
@@ -459,18 +458,7 @@ def test_a_study_file_runs_from_its_path(tmp_path, two_workers):
     assert ds.x.values.tolist() == [1.0, 1.0]
 
 
-def test_a_store_may_be_behind_a_url(study, log):
-    url = "memory://bucket/s.zarr"
-    with Client(processes=False, dashboard_address=None) as client:  # the file system in memory is one process's
-        study.run(url, cluster=client, progress=False)
-        ds = study.replace("trials", 6).run(url, cluster=client, progress=False)
-    assert ds.sizes == {"programming_std": 2, "adc_bits": 3, "trial": 6, "layer": 3}
-    assert (ds.status == DONE).all()
-    assert set(log.cases().values()) == {1}
-    assert store_status(url).done == 36
-
-
-@pytest.mark.parametrize("store", ["nope://bucket/s.zarr", "logged.py/s.zarr"])
+@pytest.mark.parametrize("store", ["nope://bucket/s.zarr", "memory://bucket/s.zarr", "logged.py/s.zarr"])
 def test_a_place_that_cannot_hold_a_store_is_refused(study, log, request, store):
     place = store if "://" in store else request.path.parent / store
     with pytest.raises(InputError, match=r"cannot be (opened|written) \(.*\); allowed: a path"):

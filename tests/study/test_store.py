@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from zarr.storage import LocalStore
 
 from cimstudy.errors import InputError
-from cimstudy.study import Axis, Grid, open_results, store_status
+from cimstudy.study import Axis, Grid, lease, open_results, store_status
 from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
 from cimstudy.study.blockio import block_lock, write_block
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.layout import columns
-from cimstudy.study.lock import locked
+from cimstudy.study.lock import is_held, locked
 from cimstudy.study.merge import rows_of
 from cimstudy.study.plan import DONE, FAILED, PENDING, Block, unfinished
 from cimstudy.study.prepare import enter
@@ -288,13 +288,16 @@ with locked(sys.argv[1], 5):
 """
 
 
-def test_a_lock_is_held_against_other_processes_until_its_holder_ends(store):
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_a_lock_is_held_against_other_processes_until_its_holder_ends(tmp_path, bucket, place):
+    store = f"{bucket}/s.zarr" if place == "s3" else str(tmp_path / "s.zarr")
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, store], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
         with locked(store, 5, wait=False) as mine, locked(store, 6, wait=False) as another:
             assert (mine, another) == (False, True)
         holder.kill()
+        holder.wait()
         with locked(store, 5) as mine:
             assert mine
     finally:
@@ -302,11 +305,13 @@ def test_a_lock_is_held_against_other_processes_until_its_holder_ends(store):
         holder.communicate()
 
 
-@pytest.mark.parametrize("place", ["s.zarr", "memory://s.zarr", "no/such/folder/s.zarr"])
-def test_a_lock_is_held_against_other_threads_of_the_process(tmp_path, place):
-    store = place if "://" in place else str(tmp_path / place)
+@pytest.mark.parametrize("place", ["s.zarr", "s3", "no/such/folder/s.zarr"])
+def test_a_lock_is_held_against_other_threads_of_the_process(tmp_path, bucket, place):
+    store = f"{bucket}/s.zarr" if place == "s3" else str(tmp_path / place)
     with locked(store, 5) as mine, locked(store, 5, wait=False) as again:
         assert (mine, again) == (True, False)
+        assert is_held(store, 5)
+    assert not is_held(store, 5)
     with locked(store, 5, wait=False) as mine:
         assert mine
 
@@ -335,6 +340,16 @@ def test_a_task_leaves_a_block_alone_that_another_runner_is_at(study, store, log
     assert len(log.lines()) == 4
     assert run_block(payload, first) == Receipt(failed=0)
     assert len(log.lines()) == 4
+
+
+def test_a_block_whose_lease_was_lost_is_left_to_who_has_it(study, log, bucket, monkeypatch):
+    store = f"{bucket}/s.zarr"
+    first, *_ = jobs(prepared(study, store), {}, run="here", order=1, retry_failed=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(lease.Lease, "is_held", lambda _: False)
+        assert run_block(pack(study), first) == Receipt(busy=True)
+    assert len(log.lines()) == 4
+    assert store_status(store).pending == 24
 
 
 def test_values_of_mixed_kinds_and_parts_make_text_coordinates(plain_study, tmp_path, two_workers):
