@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cimstudy.analysis import TextTable
     from cimstudy.hardware import Preset
-    from cimstudy.study import DryRun, Failure, StoreStatus, Study
+    from cimstudy.study import DryRun, Failure, StoreStatus, Study, Verification
 
 DONE, FAILED, BAD_INPUT, BROKEN_OFF, INTERRUPTED = 0, 1, 2, 3, 130
 MOST_FAILURES = 20  # that are listed
@@ -46,6 +46,11 @@ cluster_app = typer.Typer(help="Clusters that files describe.", rich_markup_mode
 app.add_typer(cluster_app, name="cluster")
 
 StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="the store of results: a path or a URL")]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(help="a scheduler's address, or a file such as slurm.yaml; default: workers on this machine"),
+]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="worker processes on this machine; default: one a core")]
 MetricOption = Annotated[str | None, typer.Option(help="the result to look at; default: the first")]
 
 
@@ -87,13 +92,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     store: Annotated[
         str | None, typer.Option(help="where results go: a path or a URL; default: results/NAME.zarr")
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="a scheduler's address, or a file such as slurm.yaml; default: workers on this machine"),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="worker processes on this machine; default: one a core")
-    ] = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="chips at each point, in place of the study's number")
     ] = None,
@@ -166,6 +166,32 @@ def show_failures(
         if tracebacks:
             print(textwrap.indent(failure.traceback.rstrip(), "    "))
     return DONE
+
+
+@app.command()
+def verify(  # noqa: PLR0913, PLR0917 - the options of a verification
+    store: StoreArgument,
+    sample: Annotated[int, typer.Option(min=0, help="how many cases to compute again; 0: only read")] = 16,
+    study_file: Annotated[
+        Path | None, typer.Option("--study", metavar="STUDY.py", help="the file that defines the workload, if one does")
+    ] = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print everything as JSON")] = False,
+) -> int:
+    """Read all of a store, and compute a sample of its cases again: equal bit for bit, or a line for each defect."""
+    from cimstudy import study as room  # noqa: PLC0415
+
+    if study_file is not None:
+        room.load_study(study_file)
+    found = room.verify(store, sample=sample, cluster=cluster, workers=workers)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    else:
+        print_rows(verification_rows(found))
+        for defect in found.defects:
+            print(f"defect: {defect}")
+    return FAILED if found.defects else DONE
 
 
 @app.command()
@@ -416,6 +442,18 @@ def status_rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
         yield kind, f"{count} of {found.cases} cases ({100 * count / max(found.cases, 1):.3g} %)"
     if found.capped:
         yield "capped", f"{found.capped} points, whose intervals are still wider than asked for"
+
+
+def verification_rows(found: "Verification") -> Iterator[tuple[str, str]]:
+    """What a verification has looked at, and what to know of it."""
+    yield "study", found.name
+    yield "read", f"{found.done} done cases in {found.blocks} blocks"
+    yield "again", f"{found.recomputed} cases computed"
+    for text in found.elsewhere:
+        yield "note", f"{text}; the last bits may differ"
+    for file in found.leftovers:
+        yield "note", f"{file} is what a killed process has left; it may be deleted once no run is under way"
+    yield "defects", f"{len(found.defects)}"
 
 
 def failure_lines(found: "StoreStatus") -> Iterator[str]:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 import xarray as xr
+import zarr
 
 from cimstudy.analysis import document, table
 from cimstudy.cli import assignment, duration, file_name
@@ -499,3 +500,27 @@ def test_report_writes_one_page_whose_study_computes_the_same_again(
     with xr.open_zarr(folder / "results/toy.zarr") as one, xr.open_zarr(folder / "again.zarr") as other:
         assert one.attrs["study_hash"] == other.attrs["study_hash"]
         xr.testing.assert_equal(one["perplexity"], other["perplexity"])
+
+
+def test_verify_says_what_it_has_looked_at_and_leaves_with_1_for_a_defect(
+    cimstudy: Run, finished: subprocess.CompletedProcess[str], folder: Path
+) -> None:
+    assert finished.returncode == 0
+    shutil.copytree(folder / "results/toy.zarr", folder / "damaged.zarr")
+    options = ("--study", "toy.py", "--workers", "1", "--sample", "6")
+    sound = cimstudy("verify", "damaged.zarr", *options)
+    assert sound.returncode == 0, sound.stderr
+    assert sound.stdout.splitlines()[-2:] == ["again    6 cases computed", "defects  0"]
+    energy = zarr.open_array(folder / "damaged.zarr/energy")
+    energy[:] = 2 * energy[:]
+    damaged = cimstudy("verify", "damaged.zarr", *options)
+    assert damaged.returncode == 1
+    lines = damaged.stdout.splitlines()
+    assert lines[-7] == "defects  6"
+    assert lines[-6].startswith("defect: programming_std=0.02, adc_bits=5, trial ")
+    assert lines[-6].endswith(": energy is 9.999999999999999e-06, computed again 4.9999999999999996e-06")
+    document = json.loads(cimstudy("verify", "damaged.zarr", *options, "--json").stdout)
+    assert [f"defect: {defect['where']}: {defect['what']}" for defect in document["defects"]] == lines[-6:]
+    refused = cimstudy("verify", "damaged.zarr")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("load the file that defines it first (cimstudy verify --study FILE)\n")

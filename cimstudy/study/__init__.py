@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from cimstudy.study.stopping import Trials
     from cimstudy.study.study import Study
     from cimstudy.study.table import Point
+    from cimstudy.study.verification import Defect, Verification, verify
     from cimstudy.study.workload import Workload
 
 _FILES = {
     "Axis": "axis",
     "ClusterLostError": "stop",
+    "Defect": "verification",
     "DryRun": "plan",
     "Failure": "results",
     "Grid": "space",
@@ -39,17 +41,20 @@ _FILES = {
     "Study": "study",
     "Sum": "space",
     "Trials": "stopping",
+    "Verification": "verification",
     "Workload": "workload",
     "Zip": "space",
     "load_study": "load",
     "open_results": "results",
     "read_deployment": "clusterfile",
     "store_status": "results",
+    "verify": "verification",
 }
 
 __all__ = [
     "Axis",
     "ClusterLostError",
+    "Defect",
     "DryRun",
     "Failure",
     "Grid",
@@ -67,12 +72,14 @@ __all__ = [
     "Study",
     "Sum",
     "Trials",
+    "Verification",
     "Workload",
     "Zip",
     "load_study",
     "open_results",
     "read_deployment",
     "store_status",
+    "verify",
 ]
 
 
