@@ -1,13 +1,18 @@
-"""Where results come from: versions of what computed them, and the machine."""
+"""Where results come from: versions of what computed them, the machine, and the state of the user's own files."""
 
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PACKAGES = ("cimstudy", "numpy", "numba", "scipy", "dask", "distributed", "zarr", "xarray", "pydantic", "safetensors")
+PACKAGES = (
+    *("cimstudy", "numpy", "numba", "scipy", "dask", "distributed", "zarr", "xarray", "pydantic", "safetensors"),
+    *("tokenizers", "transformers", "torch"),  # of workloads that use them
+)
+GIT_SECONDS = 10.0  # after which git is not waited for
 
 
 def version(package: str) -> str | None:
@@ -27,6 +32,22 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, str]:
     """The processor and the linear algebra library, on which the last bits of results depend."""
     return {"cpu": cpu_model(), "blas": blas(), "system": platform.platform()}
+
+
+def git_state() -> dict[str, Any] | None:
+    """The commit of the working directory, and whether files of it were changed since; None without git."""
+    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    return None if commit is None or changes is None else {"commit": commit, "dirty": bool(changes)}
+
+
+def git(*arguments: str) -> str | None:
+    """What git answers; None if it is not installed, or this is no repository."""
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=GIT_SECONDS)  # noqa: S603 - fixed
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def cpu_model() -> str:

@@ -21,7 +21,7 @@ from cimstudy.errors import InputError
 from cimstudy.study.codec import canonical
 from cimstudy.study.layout import BOOKKEEPING, Column, check_labels, coordinate, coordinate_chunk, labelled
 from cimstudy.study.place import is_blank, opened
-from cimstudy.study.provenance import machine, version, versions
+from cimstudy.study.provenance import git_state, machine, version, versions
 from cimstudy.study.study import Study
 from cimstudy.study.table import Column as Along
 from cimstudy.study.table import Table, table_of
@@ -255,9 +255,10 @@ def finish(group: zarr.Group, study: Study, rows: Rows) -> None:
         "seed": study.seed,
         "versions": history[0]["versions"],
         "machine": history[0]["machine"],
+        "git": history[0].get("git"),
         "checksums": study.checksums(),
         "created": history[0]["time"],
-        "history": history,  # of definitions, versions and machines that results come from
+        "history": history,  # of definitions, versions, machines and commits that results come from
         "axes": names,
         "coordinates": " ".join([*names, "setting"]),  # xarray's convention
     }
@@ -275,13 +276,13 @@ def history_of(group: zarr.Group) -> list[dict[str, Any]]:
 
 def here() -> dict[str, Any]:
     """What results computed now depend on."""
-    return {"versions": versions(), "machine": machine()}
+    return {"versions": versions(), "machine": machine(), "git": git_state()}
 
 
 def same_place(group: zarr.Group) -> bool:
-    """Whether what filled the store last had the versions and the machine of now."""
-    latest = history_of(group)[-1]
-    return {name: latest[name] for name in here()} == here()
+    """Whether what filled the store last had the versions, the machine and the commit of now."""
+    now, latest = here(), history_of(group)[-1]
+    return {name: latest.get(name) for name in now} == now
 
 
 def stored_axes(group: zarr.Group) -> dict[str, str]:

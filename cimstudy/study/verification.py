@@ -20,6 +20,7 @@ from cimstudy.study.evaluate import Outcome, one_line
 from cimstudy.study.layout import BOOKKEEPING
 from cimstudy.study.place import is_url, location
 from cimstudy.study.plan import DONE, FAILED, PENDING, Block, Plan
+from cimstudy.study.provenance import machine, versions
 from cimstudy.study.stop import StoreLostError
 from cimstudy.study.store import Arrays
 from cimstudy.study.study import Study
@@ -237,8 +238,8 @@ def frame_defects(place: str, group: zarr.Group) -> Iterator[Defect]:
 
 def elsewhere(group: zarr.Group) -> Iterator[str]:
     """What results depend on and is not here as it was where they come from."""
-    then = stores.history_of(group)[-1]
-    for path, (old, new) in differences({name: then[name] for name in stores.here()}, stores.here()).items():
+    then, now = stores.history_of(group)[-1], {"versions": versions(), "machine": machine()}
+    for path, (old, new) in differences({name: then[name] for name in now}, now).items():
         yield f"{path} is {old} there, {new} here"
 
 

@@ -111,7 +111,7 @@ def test_an_extension_that_broke_off_is_found(store, defects):
 
 
 def test_other_data_are_refused_and_another_machine_is_told(store, two_workers, monkeypatch):
-    monkeypatch.setattr("cimstudy.study.store.machine", lambda: {"cpu": "another"})
+    monkeypatch.setattr("cimstudy.study.verification.machine", lambda: {"cpu": "another"})
     found = verify(store, sample=0)
     assert any(text.startswith("machine.cpu is ") and text.endswith(", another here") for text in found.elsewhere)
     zarr.open_group(store, use_consolidated=False).attrs["checksums"] = {"data": "v0"}
