@@ -344,7 +344,7 @@ def test_a_task_leaves_a_block_alone_that_another_runner_is_at(study, store, log
 
 def test_a_block_whose_lease_was_lost_is_left_to_who_has_it(study, log, bucket, monkeypatch):
     store = f"{bucket}/s.zarr"
-    first, *_ = jobs(prepared(study, store), {}, run="here", order=1, retry_failed=False)
+    first = Agenda(prepared(study, store), study.trials, Manner(run="here", order=1, retry_failed=False)).take()
     with monkeypatch.context() as patch:
         patch.setattr(lease.Lease, "is_held", lambda _: False)
         assert run_block(pack(study), first) == Receipt(busy=True)
