@@ -220,7 +220,7 @@ def unequal(outcome: Outcome, arrays: Arrays, case: Case) -> Iterator[str]:
             continue
         bits = stored.reshape(-1).view(np.uint64), found.reshape(-1).view(np.uint64)
         for place in np.flatnonzero(bits[0] != bits[1])[:1].tolist():
-            at = f" at {np.unravel_index(place, stored.shape)}" if stored.ndim else ""
+            at = f"[{', '.join(map(str, np.unravel_index(place, stored.shape)))}]" if stored.ndim else ""
             yield f"{name}{at} is {stored.reshape(-1)[place]!s}, computed again {found.reshape(-1)[place]!s}"
 
 

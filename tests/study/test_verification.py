@@ -56,7 +56,7 @@ def test_a_result_that_differs_in_its_last_bit_is_found(store, defects):
     layers = zarr.open_array(store / "by_layer")
     layers[0, 1, 2] += 1e-9
     first, second = defects()
-    assert first.startswith("programming_std=0.0, adc_bits=5, trial 1: by_layer at (2,) is 2.2000000")
+    assert first.startswith("programming_std=0.0, adc_bits=5, trial 1: by_layer[2] is 2.2000000")
     assert second.startswith("programming_std=0.1, adc_bits=6, trial 3: loss is ")
 
 
