@@ -523,4 +523,4 @@ def test_verify_says_what_it_has_looked_at_and_leaves_with_1_for_a_defect(
     assert [f"defect: {defect['where']}: {defect['what']}" for defect in document["defects"]] == lines[-6:]
     refused = cimstudy("verify", "damaged.zarr")
     assert refused.returncode == 2
-    assert refused.stderr.endswith("load the file that defines it first (cimstudy verify --study FILE)\n")
+    assert refused.stderr.endswith("a study file defines its workload (cimstudy verify --study FILE)\n")
