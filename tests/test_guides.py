@@ -1,0 +1,85 @@
+"""The guides' files, code and commands work as they are printed."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cimstudy
+
+GUIDES = Path(__file__).parents[1] / "docs" / "guides"
+ADD_A_DEVICE, ADD_AN_EFFECT = GUIDES / "add-a-device.md", GUIDES / "add-an-effect.md"
+
+
+def blocks(page, language):
+    """The fenced blocks of a language on a page: (title, text)."""
+    pattern = rf'^```{language}(?: title="([^"]+)")?\n(.*?)^```$'
+    return re.findall(pattern, page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def run(*command, folder, path=None):
+    """Run a command in a folder; it must succeed. path : where the package is found first."""
+    environment = os.environ | {"MPLBACKEND": "agg"} | ({} if path is None else {"PYTHONPATH": str(path)})
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_links_lead_somewhere():
+    for page in GUIDES.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (GUIDES / target).exists(), target
+
+
+def test_every_guide_is_tested():
+    assert sorted(GUIDES.glob("*.md")) == [ADD_A_DEVICE, ADD_AN_EFFECT]
+
+
+@pytest.mark.slow
+def test_add_a_device(tmp_path):
+    pytest.importorskip("matplotlib")
+    for language in ("toml", "csv"):
+        for title, text in blocks(ADD_A_DEVICE, language):
+            (tmp_path / title).write_text(text)
+    code = "\n".join(text for _, text in blocks(ADD_A_DEVICE, "python"))
+    run(sys.executable, "-c", f"{code}\nassert study.resolve_all()", folder=tmp_path)
+    commands = re.findall(r"^    (cimstudy .*)$", ADD_A_DEVICE.read_text(), flags=re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        run(sys.executable, "-m", *shlex.split(command), folder=tmp_path)
+    assert {file.name for file in tmp_path.glob("*.png")} == {"my-rram.png", "lot-7.png"}
+
+
+@pytest.mark.slow
+def test_add_an_effect(tmp_path):
+    """Applied to a copy of the package, the changes of the guide pass the guide's own test."""
+    package = tmp_path / "cimstudy"
+    shutil.copytree(Path(cimstudy.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for title, text in blocks(ADD_AN_EFFECT, "diff"):
+        file = tmp_path / title
+        file.write_text(patched(file.read_text(), text, title))
+    [(title, text)] = blocks(ADD_AN_EFFECT, "python")
+    test = tmp_path / Path(title).name
+    test.write_text(text)
+    said = run(
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name, folder=tmp_path, path=tmp_path
+    )
+    assert "2 passed" in said
+
+
+@pytest.mark.parametrize(("title", "text"), blocks(ADD_AN_EFFECT, "diff"))
+def test_changes_fit_the_package(title, text):
+    patched((Path(cimstudy.__file__).parents[1] / title).read_text(), text, title)
+
+
+def patched(text, change, title):
+    """The text with a change whose context it holds once. change : lines that begin with ' ', '+' or '-'."""
+    lines = change.splitlines(keepends=True)
+    before, after = ("".join(line[1:] for line in lines if line[0] in kept) for kept in (" -", " +"))
+    assert text.count(before) == 1, f"{title} does not hold once:\n{before}"
+    return text.replace(before, after)
