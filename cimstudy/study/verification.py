@@ -105,15 +105,16 @@ def verify(store: str | Path, *, sample: int = SAMPLE, cluster: Any = None, work
 def study_of(place: str, group: zarr.Group) -> Study:
     """The study that filled a store. Raises InputError if its workload, model or data are not here."""
     there: Any = group.attrs["checksums"]
+    again = f"{place} cannot be computed again"
     try:
         study = Study.from_json(str(group.attrs["study"]))
-        here = study.checksums()
-        if "code" in there and "code" not in here:
-            raise InputError("a study file defines its workload")
     except InputError as error:
-        raise InputError(f"{place} cannot be computed again: {error} (cimstudy verify --study FILE)") from None
+        raise InputError(f"{again}: {error} (cimstudy verify --study FILE)") from None
+    here = study.checksums()
+    if "code" in there and "code" not in here:
+        raise InputError(f"{again}: a study file defines its workload (cimstudy verify --study FILE)")
     for path, (old, new) in differences({"checksums": there}, {"checksums": here}).items():
-        raise InputError(f"{place} cannot be computed again: {path} is {old} there, {new} here")
+        raise InputError(f"{again}: {path} is {old} there, {new} here")
     return study
 
 
