@@ -1,10 +1,11 @@
 """Every coding and converter against a plain chain in double precision, and the collapse of what is linear."""
 
 import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from cimstudy.analog import Key, map_matrix, program_matrix, row_tiles
@@ -218,3 +219,168 @@ def test_the_product_is_that_of_its_parts(crossbar, g_min, n_in, n_out, seed):
     expected = plain(w, x, hardware, drawn)
     scale = np.abs(plain(w, x, hardware.replace("crossbar.weights.percentile", 100.0), drawn)).max()
     np.testing.assert_allclose(matrix.matmul(x), expected, rtol=0, atol=1e-9 * max(1, scale))
+
+
+def long_way(w, hardware, x):
+    """The product without the short cut."""
+    with patch("cimstudy.analog.mapping.collapses", return_value=False):
+        matrix = program_matrix(w, hardware, 3)
+        return matrix.matmul(x)
+
+
+@settings(deadline=None, max_examples=60)
+@given(crossbars(), st.booleans(), st.integers(1, 60), st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_without_converters_the_short_cut_changes_nothing(crossbar, erroneous, n_in, n_out, seed):
+    linear = crossbar.replace("adc", None).replace("current_limit", None)
+    device = Device(g_min=0.1, g_max=1.0, programming=NormalOfTarget(std=0.05) if erroneous else None)
+    hardware = Hardware(device=device, crossbar=linear)
+    rng = np.random.default_rng(seed)
+    w, x = rng.standard_normal((n_in, n_out)), rng.standard_normal((4, n_in))
+    matrix = program_matrix(w, hardware, 3)
+    assert matrix.layout.collapsed
+    assert_same_to_rounding(matrix.matmul(x), long_way(w, hardware, x), w, x)
+
+
+def assert_same_to_rounding(short, long, w, x):
+    """Equal to what single precision leaves of the largest terms: those of full inputs, full weights and offsets."""
+    largest = np.abs(w).max() * np.abs(x).max() * len(w)
+    np.testing.assert_allclose(short, long, rtol=0, atol=3e-6 * largest)
+
+
+@st.composite
+def granular(draw):
+    """A crossbar whose converters may or may not have a code for every current."""
+    coding = draw(codings().filter(lambda coding: coding.bits is not None and coding.bits <= 6))
+    dac, adc_range = draw(dacs().filter(lambda dac: dac.bits <= 6)), draw(st.sampled_from(["granular", "full"]))
+    adc = Adc(bits=draw(st.integers(4, 16)), range=adc_range, per_pulse=draw(st.booleans()))
+    rows = draw(st.integers(1, 40))
+    return Crossbar(rows=rows, weights=coding, dac=dac, adc=adc, current_limit=draw(st.sampled_from([None, 2.0, 1e3])))
+
+
+@settings(deadline=None, max_examples=120)
+@given(granular(), st.sampled_from([0.0, 0.1]), st.integers(1, 60), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_with_a_code_for_every_current_the_short_cut_changes_nothing(crossbar, g_min, n_in, n_out, seed):
+    hardware = Hardware(device=Device(g_min=g_min, g_max=1.0), crossbar=crossbar)
+    rng = np.random.default_rng(seed)
+    w, x = rng.standard_normal((n_in, n_out)), rng.standard_normal((4, n_in))
+    matrix = program_matrix(w, hardware, 3)
+    if matrix.layout.collapsed:
+        event("collapsed")
+        assert_same_to_rounding(matrix.matmul(x), long_way(w, hardware, x), w, x)
+
+
+ENOUGH = Crossbar(rows=16, weights=Differential(bits=4), dac=Dac(bits=4), adc=Adc(bits=11, range="granular"))
+SHORT_CUTS = [
+    ("adc", None, True),
+    ("adc.bits", 10, False),  # 16 rows, 7 levels of a cell, 7 of an input: 784 codes are needed, 511 there
+    ("adc.bits", 12, True),
+    ("adc.range", "full", False),
+    ("adc.range", 1023 / 49, True),
+    ("adc.range", 1023 / 98, False),  # resolves, but clips
+    ("adc.range", 1000 / 49, False),
+    ("adc.noise_std_of_range", 0.01, False),
+    ("adc.inl", Inl(bow_of_range=0.01), False),
+    ("adc.mismatch", Mismatch(gain_std=0.01), False),
+    ("dac", None, False),
+    ("current_limit", 14.0, True),  # 40 rows in three arrays, the tallest of 14
+    ("current_limit", 13.9, False),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "collapsed"), SHORT_CUTS)
+def test_the_short_cut_is_taken_where_nothing_clips_or_rounds(path, value, collapsed):
+    crossbar = ENOUGH if path != "dac" else ENOUGH.replace("adc.range", 20.0)
+    w = np.random.default_rng(0).standard_normal((40, 5))
+    mapped = map_matrix(w, Hardware(crossbar=crossbar.replace(path, value)))
+    assert mapped.collapsed is collapsed
+    noisy = mapped.on(mapped.hardware.replace("device.programming", NormalOfRange(std=0.01)))
+    assert noisy.collapsed is (path == "adc")
+
+
+QUIET = Crossbar(rows=50, dac=Dac(range=FULL_INPUT), adc=Adc(bits=16, range=100.0))
+
+
+def test_converters_of_a_chip_differ_as_stated_and_stay():
+    """Zero inputs show the offsets, a full input the gains: one draw for each array and column."""
+    crossbar = QUIET.replace("adc.mismatch", Mismatch(gain_std=0.03, offset_std_of_range=0.01))
+    w = np.ones((100, 4000))
+    matrix = program_matrix(w, Hardware(crossbar=crossbar), Key.root(1), dtype=np.float64)
+    offsets = matrix.matmul(np.zeros((1, 100)))[0]
+    one_array = np.concatenate([np.full(50, FULL_INPUT), np.zeros(50)])[None]
+    gains = (matrix.matmul(one_array)[0] - offsets) / (FULL_INPUT * 50)
+    spread = 0.01 * 100 * FULL_INPUT * math.sqrt(2)  # of the offsets of two arrays
+    assert abs(offsets.mean()) < 5 * spread / math.sqrt(4000)
+    assert abs(offsets.std() / spread - 1) < 5 / math.sqrt(2 * 4000)
+    assert abs(gains.mean() - 1) < 5 * 0.03 / math.sqrt(4000)
+    assert abs(gains.std() / 0.03 - 1) < 5 / math.sqrt(2 * 4000)
+    again = program_matrix(w, Hardware(crossbar=crossbar), Key.root(1), dtype=np.float64)
+    np.testing.assert_array_equal(again.matmul(one_array), matrix.matmul(one_array))
+    other = program_matrix(w, Hardware(crossbar=crossbar), Key.root(1, 1), dtype=np.float64)
+    assert (other.matmul(one_array) != matrix.matmul(one_array)).mean() > 0.9
+
+
+@pytest.mark.parametrize("coding", [Differential(), Differential(subtraction="digital"), Differential(slice_bits=4)])
+def test_converter_noise_is_fresh_and_of_the_stated_spread(coding):
+    crossbar = QUIET.replace("weights", coding).replace("adc.noise_std_of_range", 0.002)
+    w, x = np.random.default_rng(0).standard_normal((100, 8)), np.random.default_rng(1).standard_normal((1, 100))
+    y = program_matrix(w, Hardware(crossbar=crossbar), 0, dtype=np.float64).matmul(np.repeat(x, 5000, axis=0))
+    quiet = program_matrix(w, Hardware(crossbar=crossbar.replace("adc.noise_std_of_range", None)), 0, dtype=np.float64)
+    significances = [1.0] if coding.slice_bits is None else [15 / 127, 15 * 16 / 127]
+    conversions = 2 * (2 if coding.subtraction == "digital" else 1)  # of two arrays
+    unit = np.abs(w).max() * FULL_INPUT * 0.002 * 100
+    spread = unit * math.sqrt(conversions * sum(s**2 for s in significances))
+    assert (np.abs(y.mean(axis=0) - quiet.matmul(x)[0]) < 5 * spread / math.sqrt(5000) + 1e-3 * spread).all()
+    assert (np.abs(y.std(axis=0) / spread - 1) < 5 / math.sqrt(2 * 5000)).all()
+    assert abs(np.corrcoef(y[:, 0], y[:, 1])[0, 1]) < 5 / math.sqrt(5000)
+
+
+def test_a_reference_columns_errors_are_shared_by_the_columns_of_its_array():
+    device = Device(g_min=0.5, g_max=1.0, programming=NormalOfRange(std=0.02))
+    coding = Offset(bits=None, subtraction="reference_column")
+    hardware = Hardware(device=device, crossbar=Crossbar(columns=10, weights=coding, dac=None, adc=None))
+    w = np.random.default_rng(0).uniform(-1, 1, (500, 20))
+    errors = program_matrix(w, hardware, 0, dtype=np.float64).weights - w
+    correlation = np.corrcoef(errors.T)
+    same = np.kron(np.eye(2), np.ones((10, 10))) - np.eye(20)
+    error = 5 / math.sqrt(500)
+    assert np.abs(correlation[same == 1] - 0.5).max() < error
+    assert np.abs(correlation[(same == 0) & (np.eye(20) == 0)]).max() < error
+
+
+@pytest.mark.parametrize("subtraction", ["current", "digital"])
+def test_cells_in_parallel_average_their_errors(subtraction):
+    device = Device(g_min=0.5, g_max=1.0, programming=NormalOfRange(std=0.02))
+    w = np.random.default_rng(0).uniform(-1, 1, (300, 100))
+    spreads = []
+    for cells in [(1.0,), (1.0,) * 4]:
+        coding = Differential(bits=None, cells=cells, fill="even", subtraction=subtraction)
+        crossbar = Crossbar(weights=coding, dac=None, adc=None)
+        held = program_matrix(w, Hardware(device=device, crossbar=crossbar), 0, dtype=np.float64).weights
+        spreads.append((held - w).std())
+    assert abs(spreads[0] / spreads[1] - 2) < 2 * 5 / math.sqrt(w.size)
+
+
+def ideally_held(w, coding):
+    hardware = Hardware(crossbar=Crossbar(weights=coding, dac=None, adc=None))
+    return program_matrix(w, hardware, 0, dtype=np.float64).weights
+
+
+def test_weights_are_clipped_at_their_percentile():
+    w = np.random.default_rng(0).standard_normal((400, 30))
+    held = ideally_held(w, Differential(bits=None, percentile=90))
+    full = np.percentile(np.abs(w), 90)
+    np.testing.assert_allclose(held, np.clip(w, -full, full), atol=1e-12)
+
+
+def test_a_scale_for_each_column_rounds_each_to_its_own_levels():
+    w = np.random.default_rng(0).standard_normal((60, 5)) * [1e-3, 1, 10, 0, 1e4]
+    held = ideally_held(w, Differential(scale="column"))
+    assert (np.abs(held - w).max(axis=0) <= np.abs(w).max(axis=0) / 127 / 2 * (1 + 1e-9)).all()
+
+
+@given(st.integers(1, 3000), st.integers(1, 700))
+def test_a_maximal_split_fills_all_arrays_but_the_last(length, most):
+    heights = [tile.stop - tile.start for tile in row_tiles(length, most, "maximal")]
+    assert sum(heights) == length
+    assert set(heights[:-1]) <= {most}
+    assert 1 <= heights[-1] <= most
