@@ -2,10 +2,9 @@
 
 from cimstudy.analog.mapping import Ranges, row_tiles, weight_planes
 from cimstudy.analog.matrix import MappedMatrix, check_time, map_columns, map_matrix, program_matrix
-from cimstudy.analog.product import COLUMNS_TOGETHER, ProgrammedMatrix
+from cimstudy.analog.product import COLUMNS_TOGETHER, ProgrammedMatrix, columns_together
 from cimstudy.analog.random import Key, normals
 from cimstudy.analog.ranges import Listed, find_ranges
-from cimstudy.analog.wired import columns_together
 
 __all__ = [
     "COLUMNS_TOGETHER",

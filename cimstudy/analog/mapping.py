@@ -175,20 +175,27 @@ def lines(hardware: Hardware) -> int:
     if isinstance(coding, Offset):
         return 1
     apart = crossbar.wires is None or not crossbar.wires.interleaved
-    alone = crossbar.current_limit is not None or cells.noise_is_exact(hardware.device)
+    alone = crossbar.current_limit is not None or cells.noise_is_exact(hardware.device) or has_source_lines(crossbar)
     return 2 if coding.subtraction == "digital" or (apart and alone) else 1
+
+
+def has_source_lines(crossbar: Crossbar) -> bool:
+    """Whether the current of a column is no product: its wires depend on which cells the inputs connect."""
+    return crossbar.wires is not None and crossbar.wires.feed == "source_lines"
 
 
 def weight_planes(hardware: Hardware) -> int:
     """Numbers that are kept for each weight of a programmed matrix, at most."""
     crossbar = hardware.crossbar
-    one = crossbar.adc is None and crossbar.current_limit is None and not cells.noise_is_exact(hardware.device)
+    linear = crossbar.current_limit is None and not has_source_lines(crossbar)
+    one = crossbar.adc is None and linear and not cells.noise_is_exact(hardware.device)
     return 1 if one else crossbar.weights.slices * lines(hardware)
 
 
 def pulses_meet(crossbar: Crossbar) -> bool:
     """Whether the pulses of an input are accumulated without meeting anything before: they are then one level."""
-    return crossbar.adc is not None and not crossbar.adc.per_pulse and crossbar.current_limit is None
+    nothing = crossbar.current_limit is None and not has_source_lines(crossbar)
+    return crossbar.adc is not None and not crossbar.adc.per_pulse and nothing
 
 
 def converted_steps(crossbar: Crossbar) -> int:
@@ -219,6 +226,8 @@ def collapses(hardware: Hardware, rows: int) -> bool:
     """
     crossbar, exact = hardware.crossbar, cells.are_exact(hardware.device)
     limit = crossbar.current_limit
+    if has_source_lines(crossbar):
+        return False
     if limit is not None and not (exact and limit >= rows * sum(crossbar.weights.cells)):
         return False
     if cells.noise_is_exact(hardware.device):

@@ -4,22 +4,34 @@ The loops go over row tiles and slices: one sgemm into a buffer that stays in th
 pass that converts, weighs and adds it. Where nothing clips or rounds, slices, tiles and pulses are one product.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from cimstudy.analog import cells, kernels
+from cimstudy.analog import cells, kernels, wired
 from cimstudy.analog.converters import SIGNS, Conversion, Reader, accumulates, conversion_of, subtracts
-from cimstudy.analog.mapping import Array, Layout, pulse_steps, pulses_meet
+from cimstudy.analog.mapping import Array, Layout, has_source_lines, pulse_steps, pulses_meet, row_tiles
 from cimstudy.analog.random import Key, normals
 from cimstudy.errors import InputError
-from cimstudy.hardware import Dac, Differential, Offset
+from cimstudy.hardware import Crossbar, Dac, Differential, Offset
 
 BUFFER_ROWS = 256  # vectors (times input pulses) of one sgemm
 BUFFER_COLUMNS = 768  # with BUFFER_ROWS: 786 kB of float32, which fits a second-level cache
 COLUMNS_TOGETHER = BUFFER_COLUMNS  # a part of a matrix begins at a multiple, and then has the whole matrix's bits
+
+
+def columns_together(crossbar: Crossbar, n_out: int) -> int:
+    """Parts of a matrix of `n_out` columns begin at multiples of so many: whole products, and whole arrays with wires.
+
+    Arrays whose widths differ have no such multiple: the matrix is then one part.
+    """
+    if crossbar.wires is None or has_source_lines(crossbar):
+        return COLUMNS_TOGETHER
+    widths = {tile.stop - tile.start for tile in row_tiles(n_out, crossbar.columns, crossbar.split)[:-1]}
+    return math.lcm(COLUMNS_TOGETHER, *widths) if len(widths) == 1 else -(-n_out // COLUMNS_TOGETHER) * COLUMNS_TOGETHER
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -231,7 +243,7 @@ def tile_currents(matrix: ProgrammedMatrix, driven: Drive, outputs: Outputs) -> 
         for index in range(len(matrix.planes)):
             for line, buffer in enumerate(buffers):
                 plane = matrix.planes[index, line, inputs, columns]
-                np.matmul(pulses, plane, out=buffer.reshape(cycles * batch, -1))
+                wired.put_currents(pulses, plane, layout, buffer.reshape(cycles * batch, -1))
                 add_read_noise(matrix, driven, buffer, Reader(tile, index, line), outputs)
             for line, currents in enumerate(at_converters(layout, driven, buffers)):
                 yield Reader(tile, index, line), currents

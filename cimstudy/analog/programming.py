@@ -118,8 +118,7 @@ def targets_of(layout: Layout, digit: Digit, polarity: Polarity, rows: slice) ->
 def noise_varies(layout: Layout) -> bool:
     """Whether cells differ in the read noise that reaches their converters."""
     device = layout.hardware.device
-    wired_noise = layout.hardware.crossbar.wires is not None and device.read_noise is not None
-    return cells.noise_varies(device) or wired_noise
+    return cells.noise_varies(device) or (device.read_noise is not None and wired.matrix_wires(layout) is not None)
 
 
 def row_blocks(layout: Layout) -> list[slice]:
@@ -127,7 +126,7 @@ def row_blocks(layout: Layout) -> list[slice]:
 
     Else so few that their conductances and draws stay in the cache.
     """
-    if layout.hardware.crossbar.wires is not None:
+    if wired.matrix_wires(layout) is not None:
         return layout.tiles
     n_in, n_out = layout.shape
     step = max(1, BLOCK_CELLS // n_out)

@@ -4,11 +4,17 @@ Every function fills arrays that the caller owns. Conductances are fractions of 
 """
 
 import numba
+import numpy as np
 
 from cimstudy.analog.random import FASTMATH
 
+TOGETHER = 64  # columns that are looked at together
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+# Divisions by 0 are not checked, for a check at each would keep loops from becoming vector instructions.
+compiled = numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+
+
+@compiled
 def cell_blocks(g, row_segments, column_segments, ports):
     """Ports of small blocks of cells, built up cell by cell from the corner that is driven and sensed.
 
@@ -40,7 +46,7 @@ def cell_blocks(g, row_segments, column_segments, ports):
                             block[p, q] += weight * seen[q]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled
 def line_solutions(g, segments, drive, far):
     """Lines of cells, each between one end and ideal wires on the other side of its cells.
 
@@ -66,7 +72,7 @@ def line_solutions(g, segments, drive, far):
             before[k] = behind / (1 + behind * g[i, k])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled
 def sweep(taken, kept, segment, given, source, beyond, voltage, out):
     """One cell of a word line, for many sources at once, (sources,): see `couple_lines`."""
     for k in range(len(source)):
@@ -75,7 +81,7 @@ def sweep(taken, kept, segment, given, source, beyond, voltage, out):
         out[k] += given * voltage[k]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled
 def couple_lines(above, below, drive, kept, segment, source_above, source_below, total_above, total_below, out):
     """Add what the current of each source's row does to the other rows through the bit lines that they share.
 
@@ -102,3 +108,49 @@ def couple_lines(above, below, drive, kept, segment, source_above, source_below,
                 line[0] * below[q, c], line[1], line[2], below[q, c],
                 source_below[c, split:], beyond[split:], voltage[split:], out[c, split:],
             )  # fmt: skip
+
+
+@compiled
+def source_lines(inputs, g, supply_segments, column_segments, currents):
+    """Currents of columns whose cells are fed by a source line beside each column and switched by the inputs.
+
+    inputs : (batch, rows), the voltage of each cell; 0 leaves it open.  g : (rows, n).  currents : (batch, n), filled.
+    supply_segments : (rows,), above each row.  column_segments : (rows,), below each.
+    """
+    rows, n = g.shape
+    some, above = np.zeros((rows, TOGETHER), g.dtype), np.empty(5 * TOGETHER, g.dtype)
+    for first in range(0, n, TOGETHER):
+        width = min(TOGETHER, n - first)
+        some[:, :width] = g[:, first : first + width]
+        for i in range(len(inputs)):
+            above[:] = 0
+            for j in range(rows):
+                add_row(inputs[i, j], some[j], supply_segments[j], column_segments[j], above)
+            currents[i, first : first + width] = above[3 * TOGETHER : 3 * TOGETHER + width]
+
+
+@compiled
+def add_row(u, g, supply, segment, above):
+    """Add a row of cells below those above, of which TOGETHER columns know what they do at their lower end.
+
+    Given the column's voltage v there, counted downwards, and the current s that its source line is asked for,
+    the column carries gain * v + transfer * s + current, and the source line has transfer * v + drop * s + voltage.
+    above : (5 * TOGETHER,), gains, transfers, drops, currents, voltages. One array, as one that holds all is known
+    not to overlap, so that the loop becomes vector instructions.
+    """
+    one = g.dtype.type(1)
+    switch = one if u != 0 else one - one
+    for k in range(TOGETHER):
+        gain, transfer, drop = above[k], above[TOGETHER + k], above[2 * TOGETHER + k] - supply
+        current, voltage = above[3 * TOGETHER + k], above[4 * TOGETHER + k]
+        seen = one + transfer
+        cell = switch * g[k] / (one - g[k] * drop)
+        pushed = cell * (u + voltage)
+        carried, passed, flowing = gain + cell * seen * seen, transfer + cell * seen * drop, current + seen * pushed
+        lost = segment / (one + segment * carried)
+        kept = one - lost * carried
+        above[k] = kept * carried
+        above[TOGETHER + k] = kept * passed
+        above[2 * TOGETHER + k] = drop + cell * drop * drop - lost * passed * passed
+        above[3 * TOGETHER + k] = kept * flowing
+        above[4 * TOGETHER + k] = voltage + drop * pushed - lost * passed * flowing

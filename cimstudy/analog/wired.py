@@ -1,28 +1,39 @@
 """Cells as the converters of their arrays see them through wires. Conductances are fractions of g_max."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cimstudy.analog import wires
-from cimstudy.analog.mapping import Array, Layout, row_tiles
-from cimstudy.analog.product import COLUMNS_TOGETHER
+from cimstudy.analog.mapping import Array, Layout, has_source_lines
 from cimstudy.errors import InputError
-from cimstudy.hardware import Crossbar, Wires
+from cimstudy.hardware import Wires
 
 METHODS = {"exact": wires.effective_matrix, "series": wires.series_matrix}
 
 
-def columns_together(crossbar: Crossbar, n_out: int) -> int:
-    """Parts of a matrix of `n_out` columns begin at multiples of so many: whole products, and whole arrays with wires.
+def matrix_wires(layout: Layout) -> Wires | None:
+    """The wires of arrays that multiply by one matrix whatever their inputs."""
+    crossbar = layout.hardware.crossbar
+    return None if has_source_lines(crossbar) else crossbar.wires
 
-    Arrays whose widths differ have no such multiple: the matrix is then one part.
+
+def put_currents(pulses: Array, plane: Array, layout: Layout, out: Array) -> None:
+    """Write the column currents of one row tile into `out`, (vectors, n).
+
+    pulses : (vectors, rows).  plane : (rows, n), what inputs add to columns; with source lines, conductances.
     """
-    if crossbar.wires is None:
-        return COLUMNS_TOGETHER
-    widths = {tile.stop - tile.start for tile in row_tiles(n_out, crossbar.columns, crossbar.split)[:-1]}
-    return math.lcm(COLUMNS_TOGETHER, *widths) if len(widths) == 1 else -(-n_out // COLUMNS_TOGETHER) * COLUMNS_TOGETHER
+    wiring, g_max = layout.hardware.crossbar.wires, layout.hardware.device.g_max
+    if wiring is None or wiring.feed == "rows":
+        np.matmul(pulses, plane, out=out)
+        return
+    supply = wires.segments(len(plane), g_max * wiring.row_resistance, g_max * wiring.row_terminal_resistance)
+    out[...] = wires.source_line_currents(pulses, plane, supply, column_segments(len(plane), wiring, g_max))
+
+
+def column_segments(rows: int, wiring: Wires, g_max: float) -> Array:
+    """Resistances below each row of a column, (rows,), times g_max."""
+    return wires.segments(rows, g_max * wiring.column_resistance, g_max * wiring.column_terminal_resistance)[::-1]
 
 
 def seen_through_wires(cells: Sequence[Array], layout: Layout) -> Sequence[Array]:
@@ -30,13 +41,13 @@ def seen_through_wires(cells: Sequence[Array], layout: Layout) -> Sequence[Array
 
     cells : of a row tile, (rows, n_out), those of each polarity.
     """
-    wiring = layout.hardware.crossbar.wires
+    wiring = matrix_wires(layout)
     return cells if wiring is None else of_arrays(METHODS[wiring.method], cells, layout, wiring)
 
 
 def noise_passed(variances: Sequence[Array], cells: Sequence[Array], layout: Layout) -> Sequence[Array]:
     """Read-noise variances of cells, as they reach the converters: less by the square of what lines take."""
-    wiring = layout.hardware.crossbar.wires
+    wiring = matrix_wires(layout)
     if wiring is None:
         return variances
     shares = of_arrays(wires.line_shares, cells, layout, wiring)
@@ -47,7 +58,7 @@ def of_arrays(method: Callable[..., Array], cells: Sequence[Array], layout: Layo
     """A method of `analog.wires` for each array of a row tile; polarities share an array if they are interleaved."""
     rows, n_out = cells[0].shape
     g_max, polarities = layout.hardware.device.g_max, len(cells)
-    down = wires.segments(rows, g_max * wiring.column_resistance, g_max * wiring.column_terminal_resistance)[::-1]
+    down = column_segments(rows, wiring, g_max)
     lines = np.stack(cells)
     if wiring.interleaved:
         lines = lines.swapaxes(0, 1).reshape(1, polarities * rows, n_out)

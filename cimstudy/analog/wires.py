@@ -202,3 +202,18 @@ def line_voltages(g: Array, line: Array) -> tuple[Array, Array]:
     drive, far = np.empty_like(cells), np.empty_like(cells)
     wire_kernels.line_solutions(cells, line.astype(g.dtype), drive, far)
     return drive, far
+
+
+def source_line_currents(inputs: Array, g: Array, supply_segments: Array, column_segments: Array) -> Array:
+    """Column currents of arrays whose cells are fed by a source line beside each column, and switched by the inputs.
+
+    inputs : (batch, rows), what drives each cell; 0 leaves it open, so there is no matrix that serves all inputs.
+    g : (rows, columns).  supply_segments : (rows,), above each row: source lines are fed at their upper ends.
+    column_segments : (rows,), below each.  Returns (batch, columns) of the dtype of g.
+
+    Columns share no wire, so each is a ladder, to which row after row is added: the cost is of the order of the cells.
+    """
+    currents = np.empty((len(inputs), g.shape[1]), g.dtype)
+    lines = supply_segments.astype(g.dtype), column_segments.astype(g.dtype)
+    wire_kernels.source_lines(inputs.astype(g.dtype), np.ascontiguousarray(g), *lines, currents)
+    return currents

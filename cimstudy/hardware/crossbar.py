@@ -39,11 +39,17 @@ class Crossbar(Part):
 
     @model_validator(mode="after")
     def _wired(self) -> Self:
-        coding = self.weights
-        if self.wires is not None and coding.subtraction == "reference_column":
+        if self.wires is None:
+            return self
+        if self.weights.subtraction == "reference_column":
             raise ValueError("weights.subtraction='reference_column' has no wires; allowed with wires: 'digital'")
-        if self.wires is not None and self.wires.interleaved and coding.subtraction != "current":
-            raise ValueError("wires.interleaved=True needs differential weights with weights.subtraction='current'")
+        if self.wires.interleaved and (self.weights.subtraction != "current" or self.wires.feed != "rows"):
+            raise ValueError("wires.interleaved=True needs weights.subtraction='current' and wires.feed='rows'")
+        switched = self.dac is not None and self.dac.serial_bits == 1 and len(self.weights.cells) == 1
+        if self.wires.feed == "source_lines" and not switched:
+            raise ValueError(
+                "wires.feed='source_lines' needs inputs of 1 bit (dac.serial_bits=1) and one of weights.cells"
+            )
         return self
 
     @model_validator(mode="after")

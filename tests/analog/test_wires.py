@@ -10,8 +10,8 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import splu
 
 from cimstudy.analog import program_matrix, row_tiles
-from cimstudy.analog.wires import effective_matrix, line_shares, segments, series_matrix
-from cimstudy.hardware import Adc, Crossbar, Device, Differential, Hardware, NormalOfTarget, Wires
+from cimstudy.analog.wires import effective_matrix, line_shares, segments, series_matrix, source_line_currents
+from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfTarget, Offset, Wires
 
 
 def nodal_matrix(g, row_segments, column_segments):
@@ -38,6 +38,31 @@ def nodal_matrix(g, row_segments, column_segments):
     sources = np.zeros((ground, rows))
     sources[row_nodes[:, 0], np.arange(rows)] = 1 / row_segments[0]
     return splu(matrix.tocsc()).solve(sources)[column_nodes[-1]].T / column_segments[-1]
+
+
+def nodal_source_lines(inputs, g, supply_segments, column_segments):
+    """Currents into the virtual grounds for one vector of inputs, each in series with the cells of its row."""
+    rows, columns = g.shape
+    currents = np.zeros(columns)
+    for column in range(columns):
+        closed = np.where(inputs != 0, g[:, column], 0)
+        matrix = np.zeros((2 * rows, 2 * rows))  # nodes of the source line, then of the column
+        for j in range(rows):
+            matrix[j, j] += 1 / supply_segments[j]
+            if j:
+                matrix[j - 1, j - 1] += 1 / supply_segments[j]
+                matrix[j - 1, j] = matrix[j, j - 1] = -1 / supply_segments[j]
+            node = rows + j
+            matrix[node, node] += 1 / column_segments[j]
+            if j + 1 < rows:
+                matrix[node + 1, node + 1] += 1 / column_segments[j]
+                matrix[node, node + 1] = matrix[node + 1, node] = -1 / column_segments[j]
+            matrix[j, j] += closed[j]
+            matrix[node, node] += closed[j]
+            matrix[j, node] = matrix[node, j] = -closed[j]
+        driven = closed * inputs
+        currents[column] = np.linalg.solve(matrix, np.concatenate([-driven, driven]))[-1] / column_segments[-1]
+    return currents
 
 
 resistance = st.floats(1e-7, 1e-1)
@@ -204,3 +229,43 @@ def test_read_noise_reaches_the_converter_less_what_the_wires_take():
     bare = np.square(x) @ (0.05**2 * (plus**2 + minus**2))
     assert (exact < 0.95 * bare).all()
     np.testing.assert_allclose(found, exact, rtol=0.02)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 30), resistance, resistance, resistance, st.integers(0, 2**32 - 1))
+def test_source_lines_carry_the_currents_of_all_their_nodes(rows, supply, column, terminal, seed):
+    rng = np.random.default_rng(seed)
+    g, inputs = rng.uniform(0, 1, (rows, 3)), rng.choice([-1.0, 0.0, 1.0], (4, rows))
+    lines = segments(rows, supply, terminal), segments(rows, column, 2 * terminal)[::-1]
+    found = source_line_currents(inputs, g, *lines)
+    expected = [nodal_source_lines(each, g, *lines) for each in inputs]
+    assert np.abs(found - expected).max() <= 1e-9 * g.sum(axis=0).max()
+
+
+@pytest.mark.parametrize("adc", [None, Adc(bits=16, range="full"), Adc(bits=16, range="full", per_pulse=False)])
+@pytest.mark.parametrize("coding", [Differential(bits=6, slice_bits=3), Offset(bits=6)])
+def test_bit_serial_inputs_meet_the_wires_of_the_cells_they_connect(coding, adc):
+    rng = np.random.default_rng(11)
+    w, x = rng.standard_normal((20, 7)), np.rint(rng.uniform(-7, 7, (3, 20)))
+    wiring = WIRES.replace("feed", "source_lines")
+    crossbar = Crossbar(rows=12, weights=coding, dac=Dac(bits=4, serial_bits=1, range=7.0), adc=adc, wires=wiring)
+    matrix = program_matrix(w, Hardware(device=Device(g_min=1e-6, g_max=1e-4), crossbar=crossbar), 0, dtype=np.float64)
+    lines = segments(10, 2e-4, 4e-3), segments(10, 3e-4, 2.5e-3)[::-1]
+    bits, levels = coding.widths[0], np.rint(w / np.abs(w).max() * 31).astype(int)
+    offset = 32 if isinstance(coding, Offset) else 0
+    expected = np.zeros((3, 7))
+    for rows in row_tiles(20, 12):
+        for index in range(coding.slices):
+            digits = (np.abs(levels[rows] + offset) >> bits * index & 2**bits - 1) / (2**bits - 1)
+            for sign in (1, -1)[: 1 if offset else 2]:
+                g = 0.01 + 0.99 * digits * (sign * (levels[rows] + offset) > 0)
+                for cycle in range(3):
+                    pulse = np.sign(x[:, rows]) * (np.abs(x[:, rows]).astype(int) >> cycle & 1)
+                    currents = np.array([nodal_source_lines(each, g, *lines) for each in pulse])
+                    currents -= 0.01 * pulse.sum(axis=1, keepdims=True)
+                    expected += sign * currents / 0.99 * (2**bits - 1) * 2 ** (bits * index) * 2**cycle
+    expected -= offset * x.sum(axis=1, keepdims=True)
+    expected *= np.abs(w).max() / 31
+    assert np.abs(expected - x @ w).max() > 0.5
+    rounding = 0 if adc is None else 2e-3
+    np.testing.assert_allclose(matrix.matmul(x), expected, rtol=0, atol=1e-9 + rounding * np.abs(expected).max())

@@ -72,7 +72,12 @@ REFUSED = [
     (
         "crossbar",
         {"wires": {"interleaved": True}, "weights": {"subtraction": "digital"}},
-        "wires.interleaved=True needs differential weights with weights.subtraction='current'",
+        "wires.interleaved=True needs weights.subtraction='current' and wires.feed='rows'",
+    ),
+    (
+        "crossbar.wires",
+        {"feed": "source_lines"},
+        "wires.feed='source_lines' needs inputs of 1 bit (dac.serial_bits=1) and one of weights.cells",
     ),
     ("crossbar.wires", {"row_resistance": -1.0}, "row_resistance: should be greater than or equal to 0"),
     ("crossbar.wires.row_resistance", 1.0, "wires is None here and has no fields; first give it a Wires"),
