@@ -204,3 +204,49 @@ def test_a_lost_scheduler_ends_the_run_soon_and_the_next_one_goes_on(
         worker.wait()
         scheduler.wait()
     assert_same(study.run(store, cluster=two_workers, progress=False), undisturbed)
+
+
+@pytest.mark.slow
+def test_rounds_of_kills_of_everything_leave_a_store_that_one_more_run_completes(request):
+    script = request.config.rootpath / "scripts" / "chaos.py"
+    command = [sys.executable, str(script), "--rounds", "4", "--cases", "200", "--seed", "1"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
+    assert found.returncode == 0, found.stdout + found.stderr
+    (row,) = json.loads(found.stdout)["rows"]
+    assert (row["done"], row["failed"], row["bit_identical"]) == (200, 0, True)
+    assert row["evaluated_again_by_the_clean_run"] == 0
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_comes_back_is_joined_again(study, log, tmp_path, undisturbed):
+    study = study.replace("trials", 6).replace("workload.sleep", 0.1)
+    file = tmp_path / "scheduler.json"
+    started = []
+
+    def begin(port):
+        common = ["--no-dashboard", "--scheduler-file", str(file), "--host", "127.0.0.1"]
+        file.unlink(missing_ok=True)
+        for module, *options in (("dask_scheduler", "--port", str(port)), ("dask_worker", "--nthreads", "1")):
+            command = [sys.executable, "-m", f"distributed.cli.{module}", *options, *common]
+            started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
+        return json.loads(file.read_text())["address"]
+
+    def replace():
+        until(lambda: len(log.lines()) >= 6)
+        for process in started:
+            process.kill()
+            process.wait()
+        begin(address.rpartition(":")[2])
+
+    try:
+        address = begin(0)
+        other = threading.Thread(target=replace)
+        other.start()
+        ds = study.run(tmp_path / "s.zarr", cluster=address, block=(2, 2), progress=False)
+        other.join()
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert_same(ds, undisturbed)
