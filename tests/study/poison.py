@@ -21,39 +21,57 @@ class UnpicklableError(Exception):
         self.lock = threading.Lock()
 
 
+def raise_value():
+    raise ValueError("no")
+
+
+def segfault():
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def run_out():
+    raise MemoryError
+
+
+def hang():
+    while True:
+        time.sleep(0.1)
+
+
+def raise_unpicklable():
+    raise UnpicklableError
+
+
+def fill_memory():
+    held = []
+    while True:
+        held.append(np.ones(2_000_000))  # 16 MB
+        time.sleep(0.01)
+
+
+DEEDS = {
+    "raises": raise_value,
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segfault": segfault,
+    "no memory": run_out,
+    "hangs": hang,
+    "unpicklable": raise_unpicklable,
+    "hungry": fill_memory,
+}
+
+
 class Poison(Part):
     """Does what the trial's number says."""
 
-    hungry: bool = False  # takes memory until it is ended
+    kinds: tuple[str, ...] = KINDS
 
     def __call__(self, hardware, *, seed, trial):
-        kind = KINDS[trial] if not self.hungry else "hungry" if trial == 1 else "fine"
+        kind = self.kinds[trial]
+        if kind in DEEDS:
+            DEEDS[kind]()
         loss = hardware.crossbar.adc.bits + trial + seed
-        match kind:
-            case "raises":
-                raise ValueError("no")
-            case "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
-            case "segfault":
-                signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-                os.kill(os.getpid(), signal.SIGSEGV)
-            case "no memory":
-                raise MemoryError
-            case "hangs":
-                while True:
-                    time.sleep(0.1)
-            case "unpicklable":
-                raise UnpicklableError
-            case "hungry":
-                held = []
-                while True:
-                    held.append(np.ones(2_000_000))  # 16 MB
-                    time.sleep(0.01)
-        if kind == "nan":
-            return {"loss": np.nan}
-        if kind == "shape":
-            return {"loss": [loss, loss]}
-        return {"loss": loss}
+        return {"loss": {"nan": np.nan, "shape": [loss, loss]}.get(kind, loss)}
 
 
 study = Study(name="poison", workload=Poison(), space=Grid({"crossbar.adc.bits": [5, 6]}), trials=len(KINDS), seed=3)

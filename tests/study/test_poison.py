@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from dask.distributed import Client, LocalCluster
 
 from cimstudy.errors import InputError
 from cimstudy.study import load_study, open_results
+from cimstudy.study.daskconfig import SETTINGS
 from cimstudy.study.plan import DONE, FAILED
 
 FILE = Path(__file__).parent / "poison.py"
@@ -47,16 +49,17 @@ def test_every_poison_fails_alone_and_is_listed(tmp_path):
 
 @pytest.mark.slow
 def test_a_case_that_outgrows_its_workers_memory_fails_with_both_numbers(tmp_path):
-    study = load_study(FILE).replace("workload.hungry", True).replace("trials", 3)
+    study = load_study(FILE).replace("workload.kinds", ("fine", "fine", "hungry", "fine")).replace("trials", 4)
     with (
+        dask.config.set(SETTINGS),
         LocalCluster(
             n_workers=1, threads_per_worker=1, memory_limit="600MB", host="127.0.0.1", dashboard_address=None
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         ds = study.run(tmp_path / "s.zarr", cluster=client, block=(1, 4), progress=False)
-    assert ds.status.values.tolist() == [[DONE, FAILED, DONE]] * 2
-    for error, used in zip(ds.error.values[:, 1], ds.peak_memory.values[:, 1], strict=True):
+    assert ds.status.values.tolist() == [[DONE, DONE, FAILED, DONE]] * 2
+    for error, used in zip(ds.error.values[:, 2], ds.peak_memory.values[:, 2], strict=True):
         assert error.startswith("OutOfMemory: the case was ended with 0.6")
         assert "its worker may hold 0.6 GB" in error
         assert 5e8 < used < 8e8
