@@ -14,10 +14,12 @@ from scipy.constants import Boltzmann, elementary_charge
 from scipy.special import ndtri
 
 from cimstudy.analog import kernels
-from cimstudy.analog.curves import value_at
+from cimstudy.analog.curves import LEAST, value_at
 from cimstudy.analog.random import Key, normals
 from cimstudy.hardware import (
     MAX_COEFFICIENTS,
+    CurrentAbsolute,
+    CurrentOfConductance,
     CurveOfTarget,
     Device,
     ExponentialLeak,
@@ -210,8 +212,27 @@ def stuck(held: Array, device: Device, faults: Faults, z: Array) -> Array:
 
 def are_exact(device: Device) -> bool:
     """Whether cells hold and give what they are meant to hold, no more and no less."""
-    laws = (device.levels, device.programming, device.drift, device.read_noise, device.faults)
+    laws = (device.levels, device.current, device.programming, device.drift, device.read_noise, device.faults)
     return all(law is None for law in laws)
+
+
+def at_full_drive(held: Array, device: Device) -> Array:
+    """Currents of cells whose rows are fully driven, in cell units: their conductances, if they are ohmic."""
+    return held if device.current is None else held + sum(bends(held, device))
+
+
+def bends(held: Array, device: Device) -> tuple[Array, Array]:
+    """What a cell's current has beyond that of an ohmic one: in cell units, for u |u| and u**3 of a row's drive u."""
+    match device.current:
+        case CurrentOfConductance() as law:
+            return held * (law.quadratic * law.read_voltage), held * (law.cubic * law.read_voltage**2)
+        case CurrentAbsolute() as law:
+            logarithm = np.log10(np.maximum(held, LEAST) * device.g_max)
+            quadratic, cubic = (np.polynomial.polynomial.polyval(logarithm, c) for c in (law.quadratic, law.cubic))
+            unit = law.read_voltage / device.g_max
+            return (quadratic * unit).astype(held.dtype), (cubic * unit * law.read_voltage).astype(held.dtype)
+        case None:
+            return np.zeros_like(held), np.zeros_like(held)
 
 
 def noise_is_exact(device: Device) -> bool:

@@ -187,14 +187,22 @@ def has_source_lines(crossbar: Crossbar) -> bool:
 def weight_planes(hardware: Hardware) -> int:
     """Numbers that are kept for each weight of a programmed matrix, at most."""
     crossbar = hardware.crossbar
-    linear = crossbar.current_limit is None and not has_source_lines(crossbar)
+    linear = crossbar.current_limit is None and not has_source_lines(crossbar) and not currents_bend(hardware)
     one = crossbar.adc is None and linear and not cells.noise_is_exact(hardware.device)
-    return 1 if one else crossbar.weights.slices * lines(hardware)
+    powers = 3 if currents_bend(hardware) else 1
+    return 1 if one else crossbar.weights.slices * lines(hardware) * powers
 
 
-def pulses_meet(crossbar: Crossbar) -> bool:
+def currents_bend(hardware: Hardware) -> bool:
+    """Whether currents bend with the drive of their rows, which pulses of one bit do not show."""
+    dac = hardware.crossbar.dac
+    return hardware.device.current is not None and (dac is None or pulse_steps(dac) > 1)
+
+
+def pulses_meet(hardware: Hardware) -> bool:
     """Whether the pulses of an input are accumulated without meeting anything before: they are then one level."""
-    nothing = crossbar.current_limit is None and not has_source_lines(crossbar)
+    crossbar = hardware.crossbar
+    nothing = crossbar.current_limit is None and not has_source_lines(crossbar) and hardware.device.current is None
     return crossbar.adc is not None and not crossbar.adc.per_pulse and nothing
 
 
@@ -230,7 +238,7 @@ def collapses(hardware: Hardware, rows: int) -> bool:
         return False
     if limit is not None and not (exact and limit >= rows * sum(crossbar.weights.cells)):
         return False
-    if cells.noise_is_exact(hardware.device):
+    if cells.noise_is_exact(hardware.device) or currents_bend(hardware):
         return False
     return crossbar.adc is None or (exact and has_every_code(hardware, rows))
 

@@ -43,6 +43,7 @@ class ProgrammedMatrix:
     variances : read-noise variance of the same shape, or a number if it is the same for all cells, 0 for none.
     converters : (tiles, slices, lines, 2, n_out), gains and offsets of the output converters; None: all the same.
     reference : the columns that hold zero, one of each array of columns; None if the coding has none.
+    bends : (2, slices, lines, n_in, n_out), what columns see of u |u| and of u**3; None: nothing.
     compensation : (n_out,), what outputs are multiplied by against drift; None: nothing.
     """
 
@@ -53,6 +54,7 @@ class ProgrammedMatrix:
     converters: Array | None
     reference: "ProgrammedMatrix | None"
     compensation: Array | None
+    bends: Array | None
 
     @property
     def weights(self) -> Array:
@@ -118,7 +120,7 @@ def drive(layout: Layout, x: Array, *, noisy: bool) -> tuple[Drive, Array]:
     bottom, top = (-1, 0) if dac is None else (-int(dac.signed), dac.top)
     if not kernels.convert_inputs(x, bits, full, bottom, top, levels, scales):
         raise InputError("inputs hold NaN or infinite values; allowed: finite numbers")
-    together = layout.collapsed or pulses_meet(layout.hardware.crossbar)
+    together = layout.collapsed or pulses_meet(layout.hardware)
     digits, weights = pulses_of(dac, levels) if noisy or not together else (levels[None], np.ones(1, x.dtype))
     squares = np.square(digits) if noisy else None
     if together:
@@ -244,9 +246,19 @@ def tile_currents(matrix: ProgrammedMatrix, driven: Drive, outputs: Outputs) -> 
             for line, buffer in enumerate(buffers):
                 plane = matrix.planes[index, line, inputs, columns]
                 wired.put_currents(pulses, plane, layout, buffer.reshape(cycles * batch, -1))
+                if matrix.bends is not None:
+                    bent = bent_currents(pulses, driven.steps, matrix.bends[:, index, line, inputs, columns])
+                    np.add(buffer, bent.reshape(buffer.shape), out=buffer)
                 add_read_noise(matrix, driven, buffer, Reader(tile, index, line), outputs)
             for line, currents in enumerate(at_converters(layout, driven, buffers)):
                 yield Reader(tile, index, line), currents
+
+
+def bent_currents(pulses: Array, steps: int, bends: Array) -> Array:
+    """What currents have beyond those of ohmic cells, (vectors, n). pulses : (vectors, rows).  bends : (2, rows, n)."""
+    drive = pulses * (1 / pulses.dtype.type(steps))
+    found: Array = steps * ((drive * np.abs(drive)) @ bends[0] + drive**3 @ bends[1])
+    return found
 
 
 def at_converters(layout: Layout, driven: Drive, currents: Array) -> Array:

@@ -13,7 +13,7 @@ from itertools import accumulate
 import numpy as np
 
 from cimstudy.analog import cells, kernels, wired
-from cimstudy.analog.mapping import Array, Layout, Polarity, Slice, Targets
+from cimstudy.analog.mapping import Array, Layout, Polarity, Slice, Targets, currents_bend
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
 from cimstudy.hardware import Offset
@@ -37,6 +37,7 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
     slices = 1 if layout.collapsed else len(layout.targets.slices)
     planes = np.zeros((slices, layout.lines, *layout.shape), layout.dtype)
     variances = np.zeros_like(planes) if noise_varies(layout) else uniform_variances(layout)
+    bends = np.zeros((2, *planes.shape), layout.dtype) if currents_bend(layout.hardware) else None
     every_digit = list(digits(layout))
     for rows in row_blocks(layout):
         for digit in every_digit:
@@ -45,7 +46,15 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
                 for polarity, place in zip(layout.polarities, digit.places(rows, layout), strict=False)
             ]
             now = [each.now for each in held]
-            add_cells(wired.seen_through_wires(now, layout), digit, planes[digit.plane, :, rows])
+            if bends is None:
+                driven = [cells.at_full_drive(each, device) for each in now]
+                add_cells(wired.seen_through_wires(driven, layout), digit, planes[digit.plane, :, rows])
+            else:
+                add_cells(now, digit, planes[digit.plane, :, rows])
+                for power, parts in zip(
+                    bends, zip(*(cells.bends(each, device) for each in now), strict=True), strict=True
+                ):
+                    add_cells(list(parts), digit, power[digit.plane, :, rows])
             if variances.ndim:
                 noise = [cells.read_variance(each, device, time) for each in held]
                 add_variances(wired.noise_passed(noise, now, layout), digit, variances[digit.plane, :, rows])
@@ -57,6 +66,7 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
         converters=draw_converters(layout, key),
         reference=None,
         compensation=None,
+        bends=bends,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from cimstudy.hardware.laws import Cost, Drift, Faults, LognormalOfTarget, Programming, ReadNoise, Tabulated
+from cimstudy.hardware.laws import Cost, Current, Drift, Faults, LognormalOfTarget, Programming, ReadNoise, Tabulated
 from cimstudy.hardware.part import Part
 
 
@@ -28,6 +28,7 @@ class Device(Part):
     read_noise: ReadNoise | None = Field(
         default=None, description="noise of a read conductance; cycle-to-cycle: fresh at every read"
     )
+    current: Current | None = Field(default=None, description="over the voltage of a read; None: ohmic")
     faults: Faults | None = Field(default=None, description="cells that cannot be written")
     temperature: Annotated[float, Field(gt=0, le=1000)] = Field(default=300.0, description="K")
     cost: Cost | None = Field(default=None, description="what a cell costs; changes no result")
@@ -45,4 +46,4 @@ class Device(Part):
 
     def without_errors(self) -> Self:
         """A cell of the same conductances that holds what it is meant to hold, and is read exactly."""
-        return type(self)(g_min=self.g_min, g_max=self.g_max, levels=self.levels)
+        return type(self)(g_min=self.g_min, g_max=self.g_max, levels=self.levels, current=self.current)

@@ -1,9 +1,9 @@
 """Hardware: device + crossbar + architecture, the thing under study."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from cimstudy.errors import InputError
 from cimstudy.hardware.architecture import Architecture
@@ -33,6 +33,12 @@ class Hardware(Part):
     device: Annotated[Device, named(Device)] = Device()
     crossbar: Annotated[Crossbar, named(Crossbar)] = Crossbar()
     architecture: Annotated[Architecture, named(Architecture)] = Architecture()
+
+    @model_validator(mode="after")
+    def _ohmic_behind_wires(self) -> Self:
+        if self.device.current is not None and self.crossbar.wires is not None:
+            raise ValueError("cells that are not ohmic (device.current) cannot be behind crossbar.wires; allowed: one")
+        return self
 
 
 def assemble(names: Iterable[str]) -> Hardware:

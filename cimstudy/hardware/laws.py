@@ -215,6 +215,30 @@ class ExponentialLeak(Part):
 Drift = Annotated[PowerLaw | Tabulated | LogTimeShift | ExponentialLeak, Field(discriminator="kind")]
 
 
+class CurrentOfConductance(Part):
+    """A current that bends with the voltage, alike for all conductances: I = g (V + quadratic V |V| + cubic V**3)."""
+
+    kind: Literal["current_of_conductance"] = "current_of_conductance"
+    read_voltage: Positive = Field(description="V; of a fully driven row")
+    quadratic: float = Field(default=0.0, description="1/V")
+    cubic: float = Field(default=0.0, description="1/V2")
+
+
+class CurrentAbsolute(Part):
+    """A current that bends with the voltage: I = g V + n2 V |V| + n3 V**3.
+
+    n2 and n3 are polynomials of log10(g / S).
+    """
+
+    kind: Literal["current_absolute"] = "current_absolute"
+    read_voltage: Positive = Field(description="V; of a fully driven row")
+    quadratic: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="of n2 / (A/V2), rising powers")
+    cubic: Annotated[tuple[float, ...], Field(min_length=1)] = Field(description="of n3 / (A/V3), rising powers")
+
+
+Current = Annotated[CurrentOfConductance | CurrentAbsolute, Field(discriminator="kind")]
+
+
 class Faults(Part):
     """Cells that cannot be written, drawn once per cell and chip; they hold g_max or g_min for ever."""
 
