@@ -219,10 +219,11 @@ def show(
 def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
     store: StoreArgument,
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="line, heatmap, layers, drift or breakdown; default: line")
+        str,
+        typer.Argument(metavar="[KIND]", help="line, heatmap, layers, drift, breakdown, pareto, yield_curve, tornado"),
     ] = "line",
     metric: MetricOption = None,
-    x: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis to draw along; default: the first")] = None,
+    x: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis to draw along; of a pareto a metric")] = None,
     y: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis upwards, of a heatmap")] = None,
     hue: Annotated[str | None, typer.Option(metavar="AXIS", help="a line for each value; default: the second")] = None,
     select: Annotated[
@@ -237,16 +238,16 @@ def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
     from cimstudy.analysis import plots  # noqa: PLC0415
     from cimstudy.study import open_results  # noqa: PLC0415
 
-    axes = {name: axis for name, axis in {"x": x, "y": y, "hue": hue}.items() if axis is not None}
-    draw = plots.of_kind(kind, axes)
-    ds = open_results(store)
-    name = metric or plots.default_metric(ds, kind)
     chosen: dict[str, list[Any]] = {}
     for axis, value in map(assignment, select or []):
         chosen.setdefault(axis, []).append(value)
+    given = {name: value for name, value in {"x": x, "y": y, "hue": hue, "select": chosen}.items() if value}
+    draw = plots.of_kind(kind, given)
+    ds = open_results(store)
+    name = metric or plots.default_metric(ds, kind)
     parts = [str(ds.attrs.get("name", "study")), name, *([] if kind == "line" else [kind])]
     target = output or Path(f"{'-'.join(map(file_name, parts))}.png")
-    print(plots.save(draw(ds, name, select=chosen, **axes), target))
+    print(plots.save(draw(ds, name, **given), target))
     return DONE
 
 

@@ -350,7 +350,7 @@ def wait_for_a_result(cimstudy: Run, deadline: float) -> None:
         ("plot nowhere.zarr", "nowhere.zarr is not a store of results"),
         ("report nowhere.zarr", "nowhere.zarr is not a store of results"),
         ("report results/toy.zarr -o x.pdf", "cannot write a report to 'x.pdf': allowed are names that end in .html"),
-        ("plot nowhere.zarr pie", "unknown kind of plot 'pie'; allowed: line, heatmap, layers, drift, breakdown"),
+        ("plot nowhere.zarr pie", "unknown kind of plot 'pie'; allowed: line, heatmap, layers, drift, breakdown, "),
         ("plot nowhere.zarr heatmap --hue a", "a plot of kind heatmap takes no hue; it takes: metric, x, y, select"),
         ("plot results/toy.zarr layers", "perplexity has no axis `layer`; metrics that have one: none"),
         ("plot results/toy.zarr drift", "drift needs an axis of time, such as workload.time; this study has: "),

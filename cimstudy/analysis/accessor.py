@@ -28,6 +28,9 @@ class Plots:
     layers = Method(plots.layers)
     drift = Method(plots.drift)
     breakdown = Method(plots.breakdown)
+    pareto = Method(plots.pareto)
+    yield_curve = Method(plots.yield_curve)
+    tornado = Method(plots.tornado)
 
 
 @xr.register_dataset_accessor("cim")  # type: ignore[no-untyped-call]

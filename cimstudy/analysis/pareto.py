@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cimstudy.analysis import chips
 from cimstudy.analysis.dataset import at_places, cases, check_plain, counts, described, over_chips, result
+from cimstudy.analysis.tidy import plain_metrics
 from cimstudy.errors import InputError
 
 DIRECTIONS = {"lower": 1.0, "higher": -1.0}  # which is better: the sign that makes a cost of it
@@ -98,6 +99,12 @@ def directed(ds: xr.Dataset, metrics: Sequence[str] | Mapping[str, str | None]) 
     for name in given:
         check_plain(ds, name)
     return {name: direction(ds, name, better) for name, better in given.items()}
+
+
+def rivals(ds: xr.Dataset, metric: str) -> list[str]:
+    """The other metrics of one number a chip of which it is known which side is better; those in other units first."""
+    known = [name for name in plain_metrics(ds) if ds[name].attrs.get("better") in DIRECTIONS and name != metric]
+    return sorted(known, key=lambda name: ds[name].attrs.get("units") == ds[metric].attrs.get("units"))
 
 
 def direction(ds: xr.Dataset, metric: str, better: str | None = None) -> str:

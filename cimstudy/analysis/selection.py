@@ -82,14 +82,12 @@ def shown_axes(rows: pd.DataFrame, names: Sequence[str], axes: Mapping[str, str 
     return x, by
 
 
-def check_lines(shown: View) -> None:
-    """Refuse more lines than can be told apart."""
-    if shown.by is None:
-        return
-    found = levels(shown.rows[shown.by])
+def check_few(name: str, rows: pd.DataFrame) -> None:
+    """Refuse more values of an axis than can be told apart."""
+    found = levels(rows[name])
     if len(found) > MOST_LINES:
         raise InputError(
-            f"{shown.by} has {len(found)} values, at most {MOST_LINES} lines can be told apart; select some of: "
+            f"{name} has {len(found)} values, at most {MOST_LINES} lines can be told apart; select some of: "
             f"{listed(found)}"
         )
 

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 from matplotlib.colors import LogNorm
 
-from cimstudy.analysis import summary
-from cimstudy.analysis.plots import breakdown, default_metric, drift, heatmap, layers
+from cimstudy.analysis import sensitivity, summary, yield_
+from cimstudy.analysis.plots import breakdown, default_metric, drift, heatmap, layers, pareto, tornado, yield_curve
 from cimstudy.errors import InputError
 
 Make = Callable[..., xr.Dataset]
@@ -190,3 +190,114 @@ def test_a_kind_of_plot_shows_the_first_metric_that_it_can(parts: xr.Dataset) ->
     )
     ds.attrs["metrics"] = ["loss", "energy", "snr"]
     assert [default_metric(ds, kind) for kind in ("line", "breakdown", "layers")] == ["loss", "energy", "snr"]
+
+
+@pytest.fixture
+def traded(make: Make) -> xr.Dataset:
+    """Loss against energy: c is beaten by b on every chip, a, b and d are on the front."""
+    loss = np.array([[4.0, 4.2], [3.0, 3.1], [3.5, 3.6], [1.0, 1.2]])
+    energy = np.array([[1.0, 1.0], [2.0, 2.0], [2.5, 2.5], [9.0, 9.0]]) * 1e-6
+    ds = make({"name": list("abcd"), "bits": [4, 5, 6, 7]}, loss, attrs={"long_name": "loss", "better": "lower"})
+    attrs = {"units": "J", "long_name": "energy", "better": "lower", "reference": 3e-6}
+    return ds.rename(perplexity="loss").assign(energy=(("point", "trial"), energy, attrs))
+
+
+def test_a_pareto_plot_joins_the_points_that_no_other_beats(traded: xr.Dataset) -> None:
+    ax = pareto(traded, "loss")
+    front = lines(ax)["front"]
+    np.testing.assert_allclose(front.get_xydata(), [[1e-6, 4.1], [2e-6, 3.05], [9e-6, 1.1]])
+    assert front.get_drawstyle() == "steps-post"
+    assert texts(ax) == ["1.00", "1.00", "1.00"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("energy (1e-6 J)", "loss")
+    assert [3e-6, 3e-6] in [list(line.get_xdata()) for line in ax.get_lines() if line.get_linestyle() == "--"]
+
+
+def test_a_pareto_plot_is_of_the_selected_points_in_their_colours(traded: xr.Dataset) -> None:
+    ax = pareto(traded, "loss", hue="name", select={"name": ["a", "c"]})
+    np.testing.assert_allclose(lines(ax)["front"].get_xydata(), [[1e-6, 4.1], [2.5e-6, 3.55]])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "c", "front"]
+
+
+def test_where_more_is_better_the_front_steps_the_other_way(traded: xr.Dataset) -> None:
+    ds = traded.assign(energy=traded["energy"].assign_attrs(better="higher"))
+    assert lines(pareto(ds, "loss"))["front"].get_drawstyle() == "steps-pre"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"x": "power"}, r"^unknown metric 'power'; this study has: "),
+        ({"hue": "rows"}, r"^unknown axis 'rows'; this study has: name, bits$"),
+        ({"select": {"bits": 9}}, r"^bits has no value 9; there are: 4, 5, 6, 7$"),
+        ({"x": "plain"}, r"^which plain is better is not known; allowed: "),
+    ],
+)
+def test_what_has_no_front_is_refused(traded: xr.Dataset, asked: dict[str, Any], message: str) -> None:
+    ds = traded.assign(plain=traded["loss"].drop_attrs())
+    with pytest.raises(InputError, match=message):
+        pareto(ds, "loss", **asked)
+
+
+def test_a_front_needs_another_metric(grid: xr.Dataset) -> None:
+    message = r"^no metric beside perplexity says which side of it is better; a front needs two that do$"
+    with pytest.raises(InputError, match=message):
+        pareto(grid, "perplexity")
+
+
+def test_a_tornado_has_the_axis_that_matters_most_at_the_top(grid: xr.Dataset) -> None:
+    ax = tornado(grid, "perplexity")
+    found = sensitivity(grid, "perplexity").sortby("total")
+    totals, firsts = ax.containers[:2]
+    np.testing.assert_allclose([bar.get_width() for bar in totals], found["total"])
+    np.testing.assert_allclose([bar.get_width() for bar in firsts], found["first"])
+    assert ticks(ax, "y") == [name.replace("_", " ").replace("adc", "ADC") for name in found["axis"].values]
+    assert "analysis of variance over 12 points" in ax.get_title(loc="left")
+    assert ax.get_xlabel() == "share of the variance of perplexity"
+
+
+def test_a_tornado_of_effects_has_the_metrics_unit(grid: xr.Dataset) -> None:
+    ax = tornado(grid.assign(perplexity=grid["perplexity"].assign_attrs(units="J")), "perplexity", "morris")
+    found = sensitivity(grid, "perplexity", "morris").sortby("mu_star")
+    np.testing.assert_allclose([bar.get_width() for bar in ax.containers[0]], found["mu_star"])
+    assert ax.get_xlabel() == "effect on perplexity (J)"
+
+
+def test_a_yield_curve_is_the_share_of_chips_that_meet_each_limit(grid: xr.Dataset) -> None:
+    ax = yield_curve(grid, "perplexity", select={"programming_std": 0.1})
+    for bits in (5, 6, 8):
+        limits, share = lines(ax)[str(bits)].get_xdata(), lines(ax)[str(bits)].get_ydata()
+        for place in (0, 20, -1):
+            found = yield_(grid, "perplexity", at_most=limits[place]).sel(programming_std=0.1, adc_bits=bits)
+            assert share[place] == pytest.approx(float(found["share"]))
+        assert (np.diff(share) >= 0).all()
+        assert share[-1] == 1
+        assert lines(ax)[str(bits)].get_drawstyle() == "steps-post"
+    assert lines(ax)["digital"].get_xdata() == [20, 20]
+    assert ax.get_ylabel() == "share of chips with at most this"
+
+
+def test_where_more_is_better_a_yield_falls_with_the_limit(grid: xr.Dataset) -> None:
+    ax = yield_curve(grid, "perplexity", better="higher", select={"programming_std": 0.1})
+    curve = lines(ax)["5"]
+    assert (np.diff(curve.get_ydata()) <= 0).all()
+    assert curve.get_drawstyle() == "steps-pre"
+    assert ax.get_ylabel() == "share of chips with at least this"
+
+
+def test_failed_chips_do_not_count_in_a_yield(make: Make) -> None:
+    ds = make({}, [[1.0, 2.0, 3.0, 0.0]], [[1, 1, 1, 2]])
+    curve = yield_curve(ds, "perplexity").get_lines()[0]
+    np.testing.assert_allclose(curve.get_xydata(), [[1, 1 / 3], [2, 2 / 3], [3, 1]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({}, r"^several points for each programming_std; select one value of adc_bits: 5, 6, 8$"),
+        ({"better": "more"}, r"^which perplexity is better is 'more'; allowed: "),
+        ({"hue": "rows"}, r"^unknown axis 'rows'; this study has: programming_std, adc_bits$"),
+    ],
+)
+def test_a_yield_curve_is_of_one_point(grid: xr.Dataset, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        yield_curve(grid, "perplexity", **asked)

@@ -7,5 +7,21 @@ from cimstudy.analysis.plots.figure import save
 from cimstudy.analysis.plots.heatmap import heatmap
 from cimstudy.analysis.plots.kinds import default_metric, of_kind
 from cimstudy.analysis.plots.line import line
+from cimstudy.analysis.plots.pareto import pareto
+from cimstudy.analysis.plots.tornado import tornado
+from cimstudy.analysis.plots.yield_curve import yield_curve
 
-__all__ = ["breakdown", "default_metric", "device", "drift", "heatmap", "layers", "line", "of_kind", "save"]
+__all__ = [
+    "breakdown",
+    "default_metric",
+    "device",
+    "drift",
+    "heatmap",
+    "layers",
+    "line",
+    "of_kind",
+    "pareto",
+    "save",
+    "tornado",
+    "yield_curve",
+]

@@ -11,6 +11,9 @@ from cimstudy.analysis.plots.along import drift, layers
 from cimstudy.analysis.plots.breakdown import breakdown
 from cimstudy.analysis.plots.heatmap import heatmap
 from cimstudy.analysis.plots.line import line
+from cimstudy.analysis.plots.pareto import pareto
+from cimstudy.analysis.plots.tornado import tornado
+from cimstudy.analysis.plots.yield_curve import yield_curve
 from cimstudy.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ KINDS: dict[str, Callable[..., "Axes"]] = {
     "layers": layers,
     "drift": drift,
     "breakdown": breakdown,
+    "pareto": pareto,
+    "yield_curve": yield_curve,
+    "tornado": tornado,
 }
 
 

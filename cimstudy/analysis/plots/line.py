@@ -20,7 +20,7 @@ from cimstudy.analysis.plots.labels import (
     set_ticks,
     wrapped,
 )
-from cimstudy.analysis.selection import View, check_lines, is_category, levels, view, written
+from cimstudy.analysis.selection import View, check_few, is_category, levels, view, written
 from cimstudy.analysis.statistics import table
 from cimstudy.errors import InputError
 
@@ -46,7 +46,8 @@ def line(  # noqa: PLR0913, PLR0917 - all but two have defaults, as in xarray's 
     Raises InputError for unknown names, for axes left to be selected, and where no chip is finished.
     """
     shown = view(table(ds, metric, CONFIDENCE), [*swept(ds), *own_dims(ds, metric)], {"x": x, "hue": hue}, select)
-    check_lines(shown)
+    if shown.by is not None:
+        check_few(shown.by, shown.rows)
     check_finished(shown.rows, metric)
     with look_of(ax):
         ax = ax or new_axes()
