@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -137,12 +138,21 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
 
 
 @app.command()
-def status(store: StoreArgument) -> int:
-    """Say how far a study is, and what failed."""
+def status(
+    store: StoreArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="go on until no case is pending, with the intervals")] = False,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="between looks, with --watch")] = 5.0,
+) -> int:
+    """Say how far a study is, who works on it, and what failed."""
     from cimstudy.study import store_status  # noqa: PLC0415
 
     found = store_status(store)
-    print_rows(status_rows(found))
+    while watch and found.pending:
+        print_rows([*status_rows(found), *interval_rows(store)])
+        print(flush=True)
+        time.sleep(every)
+        found = store_status(store)
+    print_rows([*status_rows(found), *(interval_rows(store) if watch else ())])
     for line in failure_lines(found):
         print(line)
     return DONE
@@ -443,6 +453,7 @@ def status_rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
         yield kind, f"{count} of {found.cases} cases ({100 * count / max(found.cases, 1):.3g} %)"
     if found.capped:
         yield "capped", f"{found.capped} points, whose intervals are still wider than asked for"
+    yield from runner_rows(found)
 
 
 def verification_rows(found: "Verification") -> Iterator[tuple[str, str]]:
@@ -455,6 +466,29 @@ def verification_rows(found: "Verification") -> Iterator[tuple[str, str]]:
     for file in found.leftovers:
         yield "note", f"{file} is what a killed process has left; it may be deleted once no run is under way"
     yield "defects", f"{len(found.defects)}"
+
+
+def runner_rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
+    """Who works on a study, and when it will be done at this rate."""
+    for note in found.runners:
+        pace = f"{note.rate:.3g} cases/s on {note.workers} workers"
+        yield "runner", f"{note.host}, process {note.process}: {pace}, dashboard {note.dashboard or 'none'}"
+    rate = sum(note.rate for note in found.runners)
+    if found.pending and rate > 0:
+        yield "left", f"about {duration(found.pending / rate)}"
+    elif found.pending and not found.runners:
+        yield "runner", "none that has told of itself within the last minute"
+
+
+def interval_rows(store: str) -> Iterator[tuple[str, str]]:
+    """How wide the intervals of the means are now, of the metrics that decide how many chips are enough."""
+    from cimstudy.analysis import half_widths  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    for name, found in half_widths(open_results(store)).items():
+        known = f"{found.low:.3g} to {found.high:.3g}" if found.points else "none yet"
+        wanted = "" if found.wanted is None else f", {found.narrow} of {found.points} no wider than {found.wanted:.3g}"
+        yield "interval", f"{name}: half-width {known} at {found.points} points{wanted}"
 
 
 def failure_lines(found: "StoreStatus") -> Iterator[str]:

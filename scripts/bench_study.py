@@ -154,7 +154,7 @@ def row(what: str, run: Callable[[int], None], cases: int) -> dict[str, Any]:
 
 def overheads(cases: int, folder: Path) -> list[dict[str, Any]]:
     """A row for each way that is installed, ours first."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     with connect(None, WORKERS) as client, ProcessPoolExecutor(WORKERS) as pool:
         ways: list[tuple[str, str, Callable[[], Callable[[int], None]]]] = [
             ("cimstudy", "", lambda: cimstudy_run(client, folder / "c")),

@@ -2,6 +2,7 @@
 
 from cimstudy.analysis import plots
 from cimstudy.analysis.accessor import Accessor
+from cimstudy.analysis.convergence import HalfWidths, half_widths
 from cimstudy.analysis.dataset import first_metric, metrics
 from cimstudy.analysis.knee import knee
 from cimstudy.analysis.paired import claim, compare
@@ -18,12 +19,14 @@ from cimstudy.analysis.yields import yield_
 __all__ = [
     "Accessor",
     "CollapseWarning",
+    "HalfWidths",
     "TextTable",
     "claim",
     "compare",
     "document",
     "failures",
     "first_metric",
+    "half_widths",
     "knee",
     "metrics",
     "pareto",

@@ -128,9 +128,9 @@ def texts(folder: str) -> Iterator[str]:
     """All notes in a folder."""
     if is_url(folder):
         opened(folder)
-        from cimstudy.study.remote import texts_in  # noqa: PLC0415 - obstore is an extra
+        from cimstudy.study.remote import texts_under  # noqa: PLC0415 - obstore is an extra
 
-        yield from texts_in(folder)
+        yield from texts_under(folder)
         return
     for file in Path(folder).glob("*.json"):
         with contextlib.suppress(FileNotFoundError):  # it went meanwhile

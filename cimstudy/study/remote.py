@@ -118,6 +118,27 @@ def has_objects(url: str) -> bool:
         return any(obstore.list(bucket(url), chunk_size=1))
 
 
+def put_text(url: str, name: str, text: str) -> None:
+    """Write an object under this URL."""
+    with explained(url):
+        obstore.put(bucket(url), name, text.encode())
+
+
+def remove_object(url: str, name: str) -> None:
+    """Delete an object under this URL."""
+    with explained(url):
+        obstore.delete(bucket(url), name)
+
+
+def texts_under(url: str) -> Iterator[str]:
+    """The texts of all objects under this URL."""
+    with explained(url):
+        names = [found["path"] for part in obstore.list(bucket(url)) for found in part]
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+                yield bytes(obstore.get(bucket(url), name).bytes()).decode()
+
+
 @contextlib.contextmanager
 def explained(url: str) -> Iterator[None]:
     """Say in one line what an object store answers.

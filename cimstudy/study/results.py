@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cimstudy.study import store as stores
 from cimstudy.study.axis import label
 from cimstudy.study.layout import BOOKKEEPING
+from cimstudy.study.notes import Note, notes
 from cimstudy.study.place import location, opened
 from cimstudy.study.plan import DONE, FAILED, PENDING, asked
 from cimstudy.study.stopping import judge
@@ -155,6 +156,7 @@ class StoreStatus:
     pending: int
     capped: int  # points whose intervals are wider than asked for after the most chips there may be
     failures: tuple[Failure, ...]
+    runners: tuple[Note, ...]  # that are at work on it
 
 
 def store_status(store: str | Path) -> StoreStatus:
@@ -175,6 +177,7 @@ def store_status(store: str | Path) -> StoreStatus:
         pending=int(np.count_nonzero(mine & (status == PENDING))),
         capped=int(np.count_nonzero(found.capped)),
         failures=tuple(failures(xr.open_zarr(opened(place), consolidated=True, chunks=None, zarr_format=3), status)),
+        runners=tuple(notes(place)),
     )
 
 

@@ -19,6 +19,7 @@ from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
 from cimstudy.study.lock import PILOT, locked
 from cimstudy.study.merge import rows_of
+from cimstudy.study.notes import noting
 from cimstudy.study.pilot import Pilot, fly
 from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
 from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter
@@ -121,9 +122,13 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
         agenda = Agenda(prepared, run.study.trials, manner)
         state = opening(run, prepared, client.dashboard_link or "")
         report.show(state)
-        for job, receipt in receipts(client, payload, agenda):
-            state = moved(state, job.todo, receipt.failed - job.failed, agenda.settle(job))
-            report.show(state)
+        with noting(run.store) as note:
+            note.write(state, slots(client))
+            for job, receipt in receipts(client, payload, agenda):
+                state = moved(state, job.todo, receipt.failed - job.failed, agenda.settle(job))
+                report.show(state)
+                if note.is_due():
+                    note.write(state, slots(client))
 
 
 def launch(run: Run, client: Client, payload: Payload) -> tuple[Pilot, Ready]:
