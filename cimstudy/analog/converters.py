@@ -1,7 +1,7 @@
 """Output converters: from the currents of columns to digital sums."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,15 +26,17 @@ class Reader(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conversion:
-    """How currents become sums, in weights times input levels. Without a converter they are weighed as they are.
+    """How currents become sums, in weights times input levels.
 
-    gains : (slices,), codes per unit of current.  weights : (slices, lines, cycles), what a code (without converter: a
-    unit of current) is worth.  noise : (slices,), standard deviation in units of current, or None.
+    weights : (slices, lines, cycles), what a code (without converters: a unit of current) is worth.
+    rounding : the smallest and the largest code, and what rounds.  gains : (slices,), codes per unit of current.
+    noise : (slices,), standard deviation in units of current, or None.
     """
 
     adc: Adc | None
-    gains: Array
     weights: Array
+    rounding: tuple[Any, Any, Any]
+    gains: Array
     noise: Array | None
 
     def add(self, currents: Array, reader: Reader, mismatch: Array | None, sums: Array) -> None:
@@ -46,21 +48,18 @@ class Conversion:
         if self.adc is None:
             kernels.add_weighted(currents, weights, sums)
             return
-        kind = currents.dtype.type
-        top, bottom = kind(self.adc.top), kind(-self.adc.top if self.adc.signed else 0)
-        magic = kind(1.5 * 2.0 ** np.finfo(currents.dtype).nmant)
+        bottom, top, magic = self.rounding
         gain = self.gains[reader.slice]
         if mismatch is not None or self.adc.inl is not None:
-            ones, zeros = np.ones(currents.shape[2], currents.dtype), np.zeros(currents.shape[2], currents.dtype)
-            gains, offsets = (ones, zeros) if mismatch is None else mismatch
+            equal = np.repeat(np.array([[1.0], [0.0]], currents.dtype), currents.shape[2], axis=1)
             inl = self.adc.inl or Inl()
-            bow, s_shape = kind(inl.bow_of_range), kind(inl.s_shape_of_range)
-            kernels.distort(currents, gain, bottom, top, gains, offsets, bow, s_shape)
-            gain = kind(1)
+            bends = np.array([inl.bow_of_range, inl.s_shape_of_range], currents.dtype)
+            kernels.distort(currents, gain, bottom, top, equal if mismatch is None else mismatch, bends)
+            gain = top / top
         if self.adc.transitions is not None:
             edges = top * np.array(self.adc.transitions.levels, currents.dtype)
             currents[...] = bottom + np.searchsorted(edges, currents * gain, side="right")
-            gain = kind(1)
+            gain = top / top
         kernels.convert_and_add(currents, gain, bottom, top, magic, weights, sums)
 
     def noise_variances(self, currents: Array, reader: Reader) -> Array | None:
@@ -79,18 +78,18 @@ def conversion_of(layout: Layout, pulse_weights: Array) -> Conversion:
     """The conversion of a matrix's currents. pulse_weights : (cycles,), input levels of a digit of each pulse."""
     adc, steps = layout.hardware.crossbar.adc, converted_steps(layout.hardware.crossbar)
     signs, dtype = SIGNS[: layout.lines], layout.dtype
-    pulses = np.ones(1) if accumulates(layout) else pulse_weights
     if adc is None:
-        weights = layout.slice_weights[:, None, None] * signs[:, None] * pulses
-        return Conversion(adc=None, gains=np.ones(0), weights=weights.astype(dtype), noise=None)
+        weights = (layout.slice_weights[:, None, None] * signs[:, None] * pulse_weights).astype(dtype)
+        return Conversion(adc=None, weights=weights, rounding=(0, 0, 0), gains=np.ones(0), noise=None)
     top, full = dtype(adc.top), layout.full_scales
     values = layout.slice_weights * full / top * steps  # of one code, for each slice
-    noise = None if adc.noise_std_of_range is None else adc.noise_std_of_range * full * steps
+    pulses = pulse_weights if adc.per_pulse else np.ones(1)
     return Conversion(
         adc=adc,
-        gains=(top / (full * steps)).astype(dtype),
         weights=(values[:, None, None] * signs[:, None] * pulses).astype(dtype),
-        noise=noise,
+        rounding=(-top if adc.signed else dtype(0), top, dtype(1.5 * 2.0 ** np.finfo(dtype).nmant)),
+        gains=(top / (full * steps)).astype(dtype),
+        noise=None if adc.noise_std_of_range is None else adc.noise_std_of_range * full * steps,
     )
 
 

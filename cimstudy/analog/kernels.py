@@ -157,20 +157,22 @@ def add_weighted(currents, weights, sums):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def distort(currents, gain, bottom, top, gains, offsets, bow, s_shape):
+def distort(currents, gain, bottom, top, mismatch, bends):
     """Turn currents into what imperfect converters round: unrounded codes with mismatch and integral nonlinearity.
 
     currents : (cycles, batch, n), overwritten.  gain : codes per unit of current.  bottom, top : smallest and largest
-    code.  gains : (n,).  offsets : (n,), in ranges.  bow, s_shape : largest even and odd deviation, in ranges.
+    code.  mismatch : (2, n), gains and offsets, the latter in ranges.  bends : (2,), largest even and odd deviation, in
+    ranges.
     """
-    one, peak = top / top, currents.dtype.type(1.5 * np.sqrt(3.0))
+    gains, offsets = mismatch[0], mismatch[1]
+    one, bow, s_shape = top / top, bends[0], bends[1] * currents.dtype.type(1.5 * np.sqrt(3.0))
     for cycle in range(currents.shape[0]):
         for i in range(currents.shape[1]):
             row = currents[cycle, i]
             for j in range(currents.shape[2]):
                 code = min(max(gains[j] * gain * row[j] + offsets[j] * top, bottom), top)
                 p = (code + code - top - bottom) / (top - bottom)
-                row[j] = code + top * (bow * (one - p * p) + s_shape * peak * (p - p * p * p))
+                row[j] = code + top * (bow * (one - p * p) + s_shape * (p - p * p * p))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)

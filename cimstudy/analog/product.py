@@ -208,7 +208,8 @@ def collapsed_products(matrix: ProgrammedMatrix, driven: Drive, first_vector: in
     sums = np.empty((len(levels), n_out), levels.dtype)
     for columns in column_blocks(n_out):
         np.matmul(levels, matrix.planes[0, 0, :, columns], out=sums[:, columns])
-    add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
+    if driven.squares is not None:
+        add_read_noise(matrix, driven.squares, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
     yield slice(0, len(levels)), slice(0, n_out), sums
 
 
@@ -240,6 +241,7 @@ def tile_currents(matrix: ProgrammedMatrix, driven: Drive, outputs: Outputs) -> 
     cycles, batch, n_in = driven.pulses.shape
     rows = driven.pulses.reshape(cycles * batch, n_in)
     buffers = np.empty((layout.lines, cycles, batch, columns.stop - columns.start), rows.dtype)
+    direct = meets_nothing(layout, cycles)
     for tile, inputs in enumerate(layout.tiles):
         pulses = np.ascontiguousarray(rows[:, inputs])
         for index in range(len(matrix.planes)):
@@ -249,8 +251,9 @@ def tile_currents(matrix: ProgrammedMatrix, driven: Drive, outputs: Outputs) -> 
                 if matrix.bends is not None:
                     bent = bent_currents(pulses, driven.steps, matrix.bends[:, index, line, inputs, columns])
                     np.add(buffer, bent.reshape(buffer.shape), out=buffer)
-                add_read_noise(matrix, driven, buffer, Reader(tile, index, line), outputs)
-            for line, currents in enumerate(at_converters(layout, driven, buffers)):
+                if driven.squares is not None:
+                    add_read_noise(matrix, driven.squares, buffer, Reader(tile, index, line), outputs)
+            for line, currents in enumerate(buffers if direct else at_converters(layout, driven, buffers)):
                 yield Reader(tile, index, line), currents
 
 
@@ -259,6 +262,12 @@ def bent_currents(pulses: Array, steps: int, bends: Array) -> Array:
     drive = pulses * (1 / pulses.dtype.type(steps))
     found: Array = steps * ((drive * np.abs(drive)) @ bends[0] + drive**3 @ bends[1])
     return found
+
+
+def meets_nothing(layout: Layout, cycles: int) -> bool:
+    """Whether the currents of each line and pulse come to a converter as they are."""
+    limited = layout.hardware.crossbar.current_limit is not None
+    return not (limited or subtracts(layout) or (accumulates(layout) and cycles > 1))
 
 
 def at_converters(layout: Layout, driven: Drive, currents: Array) -> Array:
@@ -281,20 +290,21 @@ def column_blocks(n_out: int) -> list[slice]:
     return [slice(left, min(left + BUFFER_COLUMNS, n_out)) for left in range(0, n_out, BUFFER_COLUMNS)]
 
 
-def add_read_noise(matrix: ProgrammedMatrix, driven: Drive, currents: Array, reader: Reader, outputs: Outputs) -> None:
-    """Add the read noise of the cells to currents (cycles, batch, n), with the exact variance of their column."""
-    if driven.squares is None:
-        return
+def add_read_noise(matrix: ProgrammedMatrix, squares: Array, currents: Array, reader: Reader, outputs: Outputs) -> None:
+    """Add the read noise of the cells to currents (cycles, batch, n), with the exact variance of their column.
+
+    squares : (cycles, batch, n_in), as those of `Drive`.
+    """
     if cells.noise_is_exact(matrix.layout.hardware.device):
-        add_cell_noise(matrix, driven.squares, currents, reader, outputs)
+        add_cell_noise(matrix, squares, currents, reader, outputs)
         return
     layout, columns = matrix.layout, outputs.columns
     inputs = slice(0, layout.shape[0]) if layout.collapsed else layout.tiles[reader.tile]
-    squares = driven.squares[..., inputs].reshape(-1, inputs.stop - inputs.start)
+    driven = squares[..., inputs].reshape(-1, inputs.stop - inputs.start)
     if matrix.variances.ndim:
-        variances = np.ascontiguousarray(squares) @ matrix.variances[reader.slice, reader.line, inputs, columns]
+        variances = np.ascontiguousarray(driven) @ matrix.variances[reader.slice, reader.line, inputs, columns]
     else:
-        variances = matrix.variances * squares.sum(axis=-1, keepdims=True)
+        variances = matrix.variances * driven.sum(axis=-1, keepdims=True)
     add_normals(matrix, matrix.noise_key, currents, variances.reshape(*currents.shape[:2], -1), reader, outputs)
 
 

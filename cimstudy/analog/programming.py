@@ -18,7 +18,7 @@ from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
 from cimstudy.hardware import Offset
 
-BLOCK_CELLS = 2**15  # cells of one plane that are written together: 128 kB of float32
+BLOCK_CELLS = 2**16  # cells of one plane that are written together: 256 kB of float32
 
 
 def program(layout: Layout, key: Key, time: float) -> ProgrammedMatrix:
