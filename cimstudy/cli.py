@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,12 +23,13 @@ from cimstudy.errors import InputError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from cimstudy.analysis import TextTable
+    from cimstudy.analysis import Answer, Baseline, TextTable
     from cimstudy.hardware import Preset
     from cimstudy.study import DryRun, Failure, StoreStatus, Study, Verification
 
 DONE, FAILED, BAD_INPUT, BROKEN_OFF, INTERRUPTED = 0, 1, 2, 3, 130
 MOST_FAILURES = 20  # that are listed
+GUTTER = 3  # characters between columns
 MOST_ROWS = 30  # of the table after a run; `show` prints all
 # The base of all errors of usage, which typer does not export: BadParameter, UsageError, ClickException.
 ParserError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -53,6 +54,7 @@ ClusterOption = Annotated[
 ]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="worker processes on this machine; default: one a core")]
 MetricOption = Annotated[str | None, typer.Option(help="the result to look at; default: the first")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print all as JSON; null where there is no number")]
 
 
 def main() -> int:
@@ -208,20 +210,86 @@ def verify(  # noqa: PLR0913, PLR0917 - the options of a verification
 def show(
     store: StoreArgument,
     metric: MetricOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print every statistic as JSON; null where there is none")
-    ] = False,
+    at_most: Annotated[float | None, typer.Option(help="add the yield: the share of chips at this or below")] = None,
+    at_least: Annotated[float | None, typer.Option(help="add the yield: the share of chips at this or above")] = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Print a result at each point: mean, 95 % interval, worst chip."""
-    from cimstudy.analysis import document, first_metric, text_table  # noqa: PLC0415
+    from cimstudy.analysis import first_metric, shown  # noqa: PLC0415
     from cimstudy.study import open_results  # noqa: PLC0415
 
     ds = open_results(store)
-    name = metric or first_metric(ds)
-    if as_json:
-        print(json.dumps(document(ds, name), indent=1, allow_nan=False))
-    else:
-        print_metric(text_table(ds, name))
+    return print_answer(shown(ds, metric or first_metric(ds), at_most=at_most, at_least=at_least), as_json=as_json)
+
+
+@app.command("compare")
+def show_comparison(
+    store: StoreArgument,
+    to: Annotated[
+        list[str], typer.Option(metavar="AXIS=VALUE", help="the baseline: values of axes, point=N, or digital")
+    ],
+    metric: MetricOption = None,
+    margin: Annotated[
+        float | None, typer.Option(help="add the verdict: better, worse, equivalent within this, or undecided")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Print how a result differs from a baseline, chip by chip."""
+    from cimstudy.analysis import compared, first_metric  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    ds = open_results(store)
+    baseline: Baseline = "digital" if to == ["digital"] else dict(map(assignment, to))
+    return print_answer(compared(ds, metric or first_metric(ds), baseline, margin), as_json=as_json)
+
+
+@app.command("pareto")
+def show_front(
+    store: StoreArgument,
+    metrics: Annotated[
+        list[str], typer.Option("--metric", metavar="NAME[:lower|:higher]", help="what to weigh; two or more times")
+    ],
+    resamples: Annotated[int, typer.Option(min=1, help="of the chips, for the probabilities")] = 1000,
+    as_json: JsonOption = False,
+) -> int:
+    """Print the points that no other beats in every result, and how probable that is."""
+    from cimstudy.analysis import front  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    named = {name: better or None for name, _, better in (metric.partition(":") for metric in metrics)}
+    return print_answer(front(open_results(store), named, resamples), as_json=as_json)
+
+
+@app.command("sensitivity")
+def show_sensitivity(
+    store: StoreArgument,
+    metric: MetricOption = None,
+    method: Annotated[
+        str | None, typer.Option(help="anova, sobol or morris; default: anova for full grids, else sobol")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Print how much each axis matters to a result."""
+    from cimstudy.analysis import first_metric, sensitivities  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    ds = open_results(store)
+    return print_answer(sensitivities(ds, metric or first_metric(ds), method), as_json=as_json)
+
+
+@app.command("export")
+def write_export(
+    store: StoreArgument,
+    output: Annotated[Path, typer.Argument(metavar="FILE", help=".nc, .csv or .parquet")],
+    metrics: Annotated[
+        list[str] | None, typer.Option("--metric", help="of rows; default: all that have one value a case")
+    ] = None,
+) -> int:
+    """Write the results for other tools: everything as NetCDF, or a row for each case."""
+    from cimstudy.analysis import export  # noqa: PLC0415
+    from cimstudy.study import open_results  # noqa: PLC0415
+
+    print(export(open_results(store), output, metrics))
     return DONE
 
 
@@ -545,8 +613,17 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def print_answer(found: "Answer", *, as_json: bool) -> int:
+    """Print what a statistic says."""
+    if as_json:
+        print(json.dumps(found.document, indent=1, allow_nan=False))
+    else:
+        print_metric(found.table)
+    return DONE
+
+
 def print_metric(found: "TextTable") -> None:
-    """Print a result's table under its name, and below it what the digital run measured."""
+    """Print a table under its title, and below it what a reader must know."""
     print(found.title)
     print_table(found.header, found.rows, numbers=True)
     if found.caption:
@@ -560,12 +637,28 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    console, cells = Console(highlight=False), [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in header:
-        table.add_column(Text(name), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
+    for name, width in zip(header, widths(header, cells, console.width), strict=True):
+        side: Literal["right", "left"] = "right" if numbers else "left"
+        table.add_column(Text(name), justify=side, overflow="fold", width=width)
+    for row in cells:
         table.add_row(*(Text(cell) for cell in row))  # as it is: brackets in values are no markup
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def widths(header: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int | None]:
+    """Widths of columns that break no cell and headings as little as can be; None where there is no such room."""
+    found = [max(map(len, column), default=1) for column in zip(*rows, strict=True)] or [1] * len(header)
+    spare = room - sum(found) - GUTTER * (len(found) - 1)
+    if spare < 0:
+        return [None] * len(found)
+    for _ in range(spare):
+        lines = [len(name) / width for name, width in zip(header, found, strict=True)]
+        if max(lines) <= 1:
+            break
+        found[lines.index(max(lines))] += 1
+    return list(found)
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:

@@ -15,7 +15,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from cimstudy.analysis import document, table
+from cimstudy.analysis import shown, table
 from cimstudy.cli import assignment, duration, file_name
 from cimstudy.errors import InputError
 from cimstudy.hardware import presets
@@ -254,9 +254,57 @@ def test_show_as_json_has_every_statistic_at_every_point(
     assert finished.returncode == 0
     found = json.loads(cimstudy("show", "results/toy.zarr", "--metric", "perplexity", "--json").stdout)
     with xr.open_zarr(folder / "results/toy.zarr") as ds:
-        assert found["points"] == json.loads(json.dumps(document(ds, "perplexity")))["points"]
+        assert found["points"] == json.loads(json.dumps(shown(ds, "perplexity").document))["points"]
     known = {"study": "toy", "metric": "perplexity", "units": "1", "better": "lower", "reference": 20.0}
     assert {name: found[name] for name in known} == known
+
+
+def test_show_with_a_limit_prints_the_yield(finished: subprocess.CompletedProcess[str], cimstudy: Run) -> None:
+    assert finished.returncode == 0
+    found = cimstudy("show", "results/toy.zarr", "--metric", "perplexity", "--at-most", "25")
+    assert " 100 %   39.8 % to 100 % " in found.stdout
+    assert all(len(line) <= 80 for line in found.stdout.splitlines())
+
+
+def test_compare_prints_differences_and_verdicts(finished: subprocess.CompletedProcess[str], cimstudy: Run) -> None:
+    assert finished.returncode == 0
+    command = ("compare", "results/toy.zarr", "--metric", "perplexity", "--to", "adc_bits=8", "--margin", "0.5")
+    found = cimstudy(*command)
+    assert found.stdout.startswith("perplexity, minus that at adc_bits=8\n")
+    assert found.stdout.count("undecided") == 6  # of four chips
+    answer = json.loads(cimstudy(*command, "--json").stdout)
+    assert [point["n"] for point in answer["points"]] == [4] * 6
+    assert answer["points"][0]["difference"] == pytest.approx(4800 / 4**5 - 4800 / 4**8)
+    digital = json.loads(
+        cimstudy("compare", "results/toy.zarr", "--metric", "perplexity", "--to", "digital", "--json").stdout
+    )
+    assert digital["to"] == "digital"
+
+
+def test_pareto_prints_the_front(finished: subprocess.CompletedProcess[str], cimstudy: Run) -> None:
+    assert finished.returncode == 0
+    command = ("pareto", "results/toy.zarr", "--metric", "perplexity", "--metric", "energy:lower", "--resamples", "20")
+    assert cimstudy(*command).stdout.startswith("Pareto front of perplexity and energy per token (1e-6 J)\n")
+    answer = json.loads(cimstudy(*command, "--json").stdout)
+    assert [(point["adc_bits"], point["probability"]) for point in answer["points"]] == [(8, 1.0), (6, 1.0), (5, 1.0)]
+
+
+def test_sensitivity_of_too_few_points_is_refused_in_one_line(
+    finished: subprocess.CompletedProcess[str], cimstudy: Run
+) -> None:
+    assert finished.returncode == 0
+    found = cimstudy("sensitivity", "results/toy.zarr", "--metric", "perplexity")
+    assert (found.returncode, found.stderr) == (2, "cimstudy: 6 points have a result; sensitivity needs 8 or more\n")
+
+
+def test_export_writes_the_file_it_names(
+    finished: subprocess.CompletedProcess[str], cimstudy: Run, folder: Path
+) -> None:
+    assert finished.returncode == 0
+    for name in ("toy.csv", "toy.nc"):
+        assert cimstudy("export", "results/toy.zarr", name).stdout == f"{name}\n"
+        assert (folder / name).stat().st_size > 0
+    assert len((folder / "toy.csv").read_text().splitlines()) == 1 + 6 * 4
 
 
 def test_plot_writes_the_file_it_names(finished: subprocess.CompletedProcess[str], cimstudy: Run, folder: Path) -> None:

@@ -4,28 +4,34 @@ from cimstudy.analysis import plots
 from cimstudy.analysis.accessor import Accessor
 from cimstudy.analysis.convergence import HalfWidths, half_widths
 from cimstudy.analysis.dataset import first_metric, metrics
+from cimstudy.analysis.export import export
 from cimstudy.analysis.knee import knee
 from cimstudy.analysis.paired import claim, compare
 from cimstudy.analysis.pareto import pareto
+from cimstudy.analysis.partners import Baseline
 from cimstudy.analysis.quantiles import quantile
 from cimstudy.analysis.report import report
 from cimstudy.analysis.sensitivity import sensitivity
 from cimstudy.analysis.statistics import CollapseWarning, summary, table
-from cimstudy.analysis.tables import TextTable, document, text_table
+from cimstudy.analysis.tables import Answer, TextTable, compared, front, sensitivities, shown, text_table
 from cimstudy.analysis.tidy import failures, tidy
 from cimstudy.analysis.two_level import two_level
 from cimstudy.analysis.yields import yield_
 
 __all__ = [
     "Accessor",
+    "Answer",
+    "Baseline",
     "CollapseWarning",
     "HalfWidths",
     "TextTable",
     "claim",
     "compare",
-    "document",
+    "compared",
+    "export",
     "failures",
     "first_metric",
+    "front",
     "half_widths",
     "knee",
     "metrics",
@@ -33,7 +39,9 @@ __all__ = [
     "plots",
     "quantile",
     "report",
+    "sensitivities",
     "sensitivity",
+    "shown",
     "summary",
     "table",
     "text_table",

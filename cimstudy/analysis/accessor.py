@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from cimstudy.analysis import dataset, plots, statistics
+from cimstudy.analysis.export import export
 from cimstudy.analysis.knee import knee
 from cimstudy.analysis.method import Method
 from cimstudy.analysis.paired import claim, compare
@@ -56,6 +57,7 @@ class Accessor:
     tidy = Method(tidy)
     failures = Method(failures)
     report = Method(report)
+    export = Method(export)
 
     @property
     def metrics(self) -> tuple[str, ...]:

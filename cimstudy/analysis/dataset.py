@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -115,6 +116,13 @@ def over_chips(
         dask_gufunc_kwargs={"output_sizes": {"statistic": len(names)}},
     )
     return {name: stacked.isel(statistic=i) for i, name in enumerate(names)}
+
+
+def rows_of(ds: xr.Dataset, found: xr.Dataset, own: Sequence[str] = ()) -> pd.DataFrame:
+    """Statistics of a dataset's points in long form: a column for each axis, for each of `own`, and each statistic."""
+    columns = [*swept(ds), *own, *map(str, found.data_vars)]
+    dims = found if found.dims else found.expand_dims("point")
+    return dims.to_dataframe().reset_index()[columns]
 
 
 def described(values: xr.DataArray, attrs: Mapping[Any, Any], meaning: str) -> xr.DataArray:

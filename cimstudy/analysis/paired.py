@@ -1,16 +1,19 @@
 """Comparisons over common chips: chip k is the same chip at every point, so points differ by what they are."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cimstudy.analysis import chips, intervals, sequences
+from cimstudy.analysis import chips, intervals
 from cimstudy.analysis.dataset import check_confidence, counts, described, over_chips
 from cimstudy.analysis.pareto import DIRECTIONS, direction
 from cimstudy.analysis.partners import Baseline, paired
 from cimstudy.errors import InputError
+from cimstudy.study import sequences
+from cimstudy.study.stopping import within
 
 DIFFERENCES = {
     "difference": "mean difference of {} from the baseline, over common chips",
@@ -64,9 +67,10 @@ def claim(  # noqa: PLR0913 - a claim is made of these
     to, n and missing : as in `compare`. The intervals low to high of the mean difference hold for all points and all
     numbers of chips together (Bonferroni's correction over the points; confidence sequences over chips), so one may
     look, add chips and look again.
-    bounds : of the metric, such as (0, 1) for a share: then the intervals hold for any law (empirical Bernstein), else
-    for normal differences (t sequence). margin : in the metric's units; a point whose interval lies within it on both
-    sides is equivalent. better : "lower" or "higher", where the workload does not say so.
+    bounds : of the metric, such as (0, 1) for a share, where the workload does not say so: with them the intervals hold
+    for any law (empirical Bernstein), else for normal differences (t sequence).
+    margin : in the metric's units; a point whose interval lies within it on both sides is equivalent.
+    better : "lower" or "higher", where the workload does not say so.
     Variables: verdict; difference; low, high; detectable: half the interval's width; n and missing. Lazy where `ds` is.
 
     Raises InputError for unknown metrics, axes, values and directions, a negative margin, or results beyond the bounds.
@@ -76,7 +80,8 @@ def claim(  # noqa: PLR0913 - a claim is made of these
         raise InputError(f"margin {margin!r}: allowed are 0 or more, in the units of {metric}")
     sign = DIRECTIONS[direction(ds, metric, better)]
     pair = paired(ds, metric, to)
-    settings = {"alpha": (1 - confidence) / max(pair.comparisons, 1), "bounds": checked_bounds(metric, bounds)}
+    limits = checked_bounds(metric, pair.values.attrs.get("bounds") if bounds is None else bounds)
+    settings = {"alpha": (1 - confidence) / max(pair.comparisons, 1), "bounds": limits}
     found = over_chips(sequential, tuple(CLAIMS), pair.values, pair.base, pair.both, **settings)
     verdict = xr.apply_ufunc(
         judged,
@@ -89,7 +94,7 @@ def claim(  # noqa: PLR0913 - a claim is made of these
     attrs = attributes(pair.values, metric)
     labelled = {name: described(found[name], attrs, meaning) for name, meaning in CLAIMS.items()}
     known = {"metric": metric, "to": written_out(to), "margin": margin, "confidence": confidence}
-    method = {"interval": "t" if bounds is None else "empirical Bernstein", "comparisons": pair.comparisons}
+    method = {"interval": "t" if limits is None else "empirical Bernstein", "comparisons": pair.comparisons}
     return xr.Dataset({"verdict": verdict} | labelled | counts(pair.both), attrs=known | method)
 
 
@@ -119,11 +124,13 @@ def sequential(
     values, base, both = np.broadcast_arrays(values, base, both)
     away = difference(values, base)
     if bounds is None:
-        low, high = sequences.students(away, both, alpha)
+        low, high = sequences.ends(*sequences.students(away, both, alpha))
     else:
-        check_within(values, both, bounds)
-        span = bounds[1] - bounds[0]
-        low, high = sequences.empirical_bernstein(away, both, -span, span, alpha)
+        if not (within(values, both, bounds) & within(base, both, bounds)).all():
+            given = f"{bounds[0]:g} to {bounds[1]:g}"
+            raise InputError(f"some results lie beyond the bounds {given}; allowed: bounds of all")
+        reach = (bounds[0] - bounds[1], bounds[1] - bounds[0])
+        low, high = sequences.ends(*sequences.empirical_bernstein(away, both, reach, alpha), reach)
     mean = moments(away, both)[0]
     unknown = ~np.isfinite(mean)
     with np.errstate(invalid="ignore"):
@@ -153,17 +160,13 @@ def judged(low: NDArray[np.float64], high: NDArray[np.float64], *, sign: float, 
     return found
 
 
-def checked_bounds(metric: str, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+def checked_bounds(metric: str, bounds: Sequence[float] | None) -> tuple[float, float] | None:
     """The bounds, if any. Raises InputError unless they are two finite numbers in order."""
-    if bounds is not None and not (len(bounds) == 2 and -np.inf < bounds[0] < bounds[1] < np.inf):
+    if bounds is None:
+        return None
+    if len(bounds) != 2 or not -np.inf < bounds[0] < bounds[1] < np.inf:
         raise InputError(f"bounds of {metric} are {bounds!r}; allowed: its smallest and its largest value, or None")
-    return bounds
-
-
-def check_within(values: NDArray[Any], both: NDArray[np.bool_], bounds: tuple[float, float]) -> None:
-    """Refuse bounds that results exceed: no interval would hold."""
-    if (both & ((values < bounds[0]) | (values > bounds[1]))).any():
-        raise InputError(f"some results lie beyond the bounds {bounds[0]:g} to {bounds[1]:g}; allowed: bounds of all")
+    return float(bounds[0]), float(bounds[1])
 
 
 def attributes(values: xr.DataArray, metric: str) -> dict[str, Any]:

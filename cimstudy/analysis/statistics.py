@@ -17,6 +17,7 @@ from cimstudy.analysis.dataset import (
     over_chips,
     own_dims,
     reference_of,
+    rows_of,
     swept,
 )
 from cimstudy.analysis.yields import Limit, yield_
@@ -93,11 +94,7 @@ def summarised(ds: xr.Dataset, metric: str, confidence: float) -> xr.Dataset:
 
 def table(ds: xr.Dataset, metric: str, confidence: float = 0.95) -> pd.DataFrame:
     """`summary` in long form: one row a point, a column for each axis and each statistic."""
-    statistics = summarised(ds, metric, confidence)
-    columns = [*swept(ds), *own_dims(ds, metric), *STATISTICS, *COUNTS]
-    if not statistics.dims:
-        statistics = statistics.expand_dims("point")
-    rows = statistics.to_dataframe().reset_index()[columns]
+    rows = rows_of(ds, summarised(ds, metric, confidence), own_dims(ds, metric))
     warn_of_collapse(metric, rows["collapsed"].to_numpy())
     return rows
 
@@ -125,9 +122,13 @@ def describe(
 
 def warn_of_collapse(metric: str, collapsed: NDArray[np.int_]) -> None:
     """Warn of chips far worse than the rest, at more points than chance gives."""
-    points = np.count_nonzero(collapsed)
-    if points > RARE * collapsed.size:
+    if is_collapse(collapsed):
         warnings.warn(collapse(metric, collapsed), CollapseWarning, stacklevel=3)
+
+
+def is_collapse(collapsed: NDArray[np.int_]) -> bool:
+    """Whether more points have chips far worse than the rest than chance gives."""
+    return bool(np.count_nonzero(collapsed) > RARE * collapsed.size)
 
 
 def collapse(metric: str, collapsed: NDArray[np.int_]) -> str:

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from cimstudy.errors import InputError
 from cimstudy.hardware import Part
 from cimstudy.metric import Metric
+from cimstudy.study import sequences
 from cimstudy.study.plan import DONE, PENDING
 
 FIRST_UNBOUNDED = 64  # chips: fewer may not show the tail of a metric that has no bounds
@@ -176,23 +177,11 @@ def padded(values: Values, counts: NDArray[np.bool_], bounds: Bounds, confidence
 
 
 def empirical_bernstein(values: Values, counts: NDArray[np.bool_], bounds: Bounds, confidence: float) -> Values:
-    """Half-width of the predictable plug-in empirical-Bernstein confidence sequence after all values.
+    """Half-width of the empirical-Bernstein confidence sequence after all values, in the order of trials.
 
-    values, counts: (..., n), in the order of trials. Holds for all n together, whatever the distribution within the
-    bounds; infinite for values beyond them. Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
-    betting", JRSS B 86 (2024) 1, theorem 2.
+    values, counts: (..., n). Infinite for values beyond the bounds, and without values.
     """
-    low, high = bounds
-    scaled = np.where(counts, (values - low) / (high - low), 0.0)
-    n, confident = counts.cumsum(-1), np.log(2 / (1 - confidence))
-    mean = (0.5 + scaled.cumsum(-1)) / (n + 1)
-    variance = (0.25 + np.where(counts, (scaled - mean) ** 2, 0.0).cumsum(-1)) / (n + 1)
-    mean, variance = before(mean, 0.5), before(variance, 0.25)
-    bets = np.minimum(np.sqrt(2 * confident / (variance * np.maximum(n, 1) * np.log1p(np.maximum(n, 1)))), 0.5)
-    costs = (scaled - mean) ** 2 * (-np.log1p(-bets) - bets)
-    total, paid = (np.where(counts, each, 0.0).sum(-1) for each in (bets, costs))
-    with np.errstate(divide="ignore"):
-        width = (high - low) * (confident + paid) / total
+    width = sequences.empirical_bernstein(values, counts, bounds, 1 - confidence)[1][..., -1]
     return np.where(within(values, counts, bounds), width, np.inf)
 
 
@@ -201,11 +190,6 @@ def within(values: Values, counts: NDArray[np.bool_], bounds: Bounds) -> NDArray
     slack = 1e-6 * (bounds[1] - bounds[0])  # a cosine of float32 vectors may be a little above 1
     inside = (values >= bounds[0] - slack) & (values <= bounds[1] + slack)
     return np.asarray((inside | ~counts).all(-1))
-
-
-def before(values: Values, first: float) -> Values:
-    """What was known before each value. values: (..., n)."""
-    return np.concatenate([np.full_like(values[..., :1], first), values[..., :-1]], axis=-1)
 
 
 def means(values: Values, counts: NDArray[np.bool_]) -> Values:

@@ -9,8 +9,8 @@ import scipy.stats
 import xarray as xr
 
 from cimstudy.analysis import claim, compare, summary
-from cimstudy.analysis.sequences import empirical_bernstein, students
 from cimstudy.errors import InputError
+from cimstudy.study.sequences import empirical_bernstein, ends, students
 
 
 def test_a_difference_is_that_of_chips_that_both_points_have(grid: xr.Dataset) -> None:
@@ -95,7 +95,7 @@ BOUNDED = [
 def test_the_empirical_bernstein_sequence_holds_at_all_numbers_of_chips(draw: Any) -> None:
     studies, mean = 2000, [0.5, 1 / 9, 0.04][BOUNDED.index(draw)]
     values = draw(np.random.default_rng(4), (studies, 300))
-    low, high = empirical_bernstein(values, np.ones(values.shape, bool), 0, 1, 0.05)
+    low, high = ends(*empirical_bernstein(values, np.ones(values.shape, bool), (0, 1), 0.05), (0, 1))
     missed = np.mean((low > mean) | (high < mean))  # the ends are what the intervals at all numbers have in common
     assert missed < 0.05 + 5 * math.sqrt(0.05 * 0.95 / studies)
     assert (high - low).mean() < 0.35
@@ -104,18 +104,20 @@ def test_the_empirical_bernstein_sequence_holds_at_all_numbers_of_chips(draw: An
 def test_the_t_sequence_holds_at_all_numbers_of_chips_and_is_not_idle() -> None:
     studies = 4000
     values = np.random.default_rng(5).normal(3.0, 2.0, (studies, 200))
-    low, high = students(values, np.ones(values.shape, bool), 0.1)
+    low, high = ends(*students(values, np.ones(values.shape, bool), 0.1))
     missed = np.mean((low > 3.0) | (high < 3.0))
     assert 0.02 < missed < 0.1 + 5 * math.sqrt(0.1 * 0.9 / studies)
 
 
-@pytest.mark.parametrize("sequence", [students, lambda x, counted, alpha: empirical_bernstein(x, counted, 0, 1, alpha)])
+@pytest.mark.parametrize(
+    "sequence", [students, lambda x, counted, alpha: empirical_bernstein(x, counted, (0, 1), alpha)]
+)
 def test_chips_that_do_not_count_change_no_sequence(sequence: Any) -> None:
     random = np.random.default_rng(6)
     values, counted = random.uniform(size=(20, 40)), random.uniform(size=(20, 40)) < 0.7
     for row, kept in zip(values, counted, strict=True):
-        alone = sequence(row[kept], np.ones(kept.sum(), bool), 0.05)
-        np.testing.assert_allclose(sequence(np.where(kept, row, 0.3), kept, 0.05), alone, rtol=1e-12)
+        alone = ends(*sequence(row[kept], np.ones(kept.sum(), bool), 0.05))
+        np.testing.assert_allclose(ends(*sequence(np.where(kept, row, 0.3), kept, 0.05)), alone, rtol=1e-12)
 
 
 def accuracies(*shifts: float, spread: float = 0.01, chips: int = 400) -> xr.Dataset:
