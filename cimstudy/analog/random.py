@@ -173,11 +173,15 @@ def fill_normals(key, plane, first_row, first_column, out):
     words = np.empty(BATCH * BLOCK, np.uint32)
     tails = np.empty(BATCH * BLOCK, np.float32)
     logs = np.empty(BATCH * BLOCK, np.float32)
+    flat = out.reshape(-1)
     for start in range(0, rows * across, BATCH):
         count = min(BATCH, rows * across - start)
         for block in range(count):
             places[block, 0] = first_row + (start + block) // across
             places[block, 1] = first_column // BLOCK + (start + block) % across
+        if count == BATCH and columns % BLOCK == 0:  # in place
+            draw_blocks(key, plane, places, flat[start * BLOCK : (start + BATCH) * BLOCK], words, tails, logs)
+            continue
         draw_blocks(key, plane, places, z, words, tails, logs)
         for block in range(count):
             row = (start + block) // across

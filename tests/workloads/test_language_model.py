@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange
+from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange, PowerLaw
 from cimstudy.transformer import held_out_text, load_model, load_tokenizer
 from cimstudy.workloads import LanguageModel, on_chip
 from cimstudy.workloads.language_model import compare, log_softmax, summarise
@@ -249,3 +249,20 @@ def test_calibrated_inputs_are_as_good_as_scaling_each_token():
     calibrated = reram(0.02).replace("crossbar.dac", Dac(range="calibrated"))
     found, per_token = (SHORT(hardware, seed=0, trial=0)["nll"] for hardware in (calibrated, reram(0.02)))
     assert found == pytest.approx(per_token, abs=0.15)
+
+
+def test_time_is_an_axis_along_which_one_chip_ages():
+    """Drift takes the chip away from the digital run; compensation brings back what its cells share."""
+    device = Device(programming=NormalOfRange(std=0.01), drift=PowerLaw(t0=20.0, exponent=0.06, exponent_std=0.01))
+    hardware = PERFECT.replace("device", device)
+    on_chip.kept_outputs.cache_clear()
+    at = {time: SHORT.replace("time", time)(hardware, seed=0, trial=0)["kl_divergence"] for time in (0.0, 3600.0, 3e7)}
+    assert at[0.0] < at[3600.0] < at[3e7]
+    assert on_chip.kept_outputs.cache_info().misses == 1  # the digital run has no age
+    compensated = hardware.replace("architecture.drift_compensation", "per_column")
+    assert SHORT.replace("time", 3e7)(compensated, seed=0, trial=0)["kl_divergence"] < at[3e7] / 4
+
+
+def test_a_time_before_programming_is_refused():
+    with pytest.raises(InputError, match="time: should be greater than or equal to 0"):
+        LanguageModel(time=-1.0)
