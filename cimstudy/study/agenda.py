@@ -2,13 +2,11 @@
 
 import heapq
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from cimstudy.study.blockio import Case, handles
-from cimstudy.study.evaluate import Outcome
+from cimstudy.study.blockio import handles
 from cimstudy.study.plan import FAILED, Block, asked, unfinished
 from cimstudy.study.prepare import Ready
 from cimstudy.study.stopping import Trials
@@ -23,7 +21,6 @@ class Manner:
     run: str  # a name for this run
     order: int  # seed of the order of blocks
     retry_failed: bool
-    known: Mapping[Case, Outcome] = field(default_factory=dict)  # outcomes there are already, by row and trial
 
 
 class Agenda:
@@ -74,12 +71,6 @@ class Agenda:
             points=self._ready.points.between(*block.rows),
             needed=needed,
             retry_failed=self._manner.retry_failed,
-            known={case: outcome for case, outcome in self._manner.known.items() if holds(block, case)},
             todo=int(np.count_nonzero(self._wanted[block.region])),
             failed=0 if self._manner.retry_failed else int(np.count_nonzero(mine & (status == FAILED))),
         )
-
-
-def holds(block: Block, case: Case) -> bool:
-    """Whether a case is in a block."""
-    return block.rows[0] <= case[0] < block.rows[1] and block.trials[0] <= case[1] < block.trials[1]

@@ -54,6 +54,10 @@ class Plan:
         (height, width), top, left = self.block, row * self.block[0], column * self.block[1]
         return Block(rows=(top, min(top + height, self.points)), trials=(left, min(left + width, self.trials)))
 
+    def holding(self, row: int, trial: int) -> Block:
+        """The block that holds a case."""
+        return self.at(row // self.block[0], trial // self.block[1])
+
     def beside(self, block: Block, wanted: NDArray[np.bool_]) -> list[Block]:
         """The blocks with the rows of `block` that hold a wanted case. wanted: (rows of the block, trials)."""
         columns = np.flatnonzero(tiled(wanted, (len(wanted), self.block[1]))[0])

@@ -14,15 +14,17 @@ from distributed import Client, Future, KilledWorker, as_completed
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
+from cimstudy.study.blockio import Case, block_lock, write_block
 from cimstudy.study.cluster import LOST, awaited, capacity, check_threads, connect, result_of, slots
+from cimstudy.study.evaluate import Outcome
 from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
 from cimstudy.study.lock import PILOT, locked
 from cimstudy.study.merge import rows_of
 from cimstudy.study.notes import noting
 from cimstudy.study.pilot import Pilot, fly
-from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
-from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter
+from cimstudy.study.plan import DONE, FAILED, Block, block_shape, check_block
+from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter, present
 from cimstudy.study.progress import Report, State, moved, reporting
 from cimstudy.study.resolve import Resolution
 from cimstudy.study.results import open_results
@@ -107,17 +109,14 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
     with joined(run) as client:
         if run.case_timeout is not None:
             check_threads(client)
-        pilot = Pilot(seconds_per_case=0.0)
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
-            pilot, prepared = launch(run, client, payload)
+            prepared = launch(run, client, payload)
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
-        known = {(prepared.rows[at], trial): outcome for (at, trial), outcome in pilot.outcomes.items()}
         manner = Manner(
             run=uuid.uuid4().hex,
             order=secrets.randbits(32),
             retry_failed=run.retry_failed,
-            known=known,
         )
         agenda = Agenda(prepared, run.study.trials, manner)
         state = opening(run, prepared, client.dashboard_link or "")
@@ -131,15 +130,29 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
                     note.write(state, slots(client))
 
 
-def launch(run: Run, client: Client, payload: Payload) -> tuple[Pilot, Ready]:
+def launch(run: Run, client: Client, payload: Payload) -> Ready:
     """Time a case and create the store, or wait until another runner has done so."""
     with locked(run.store, PILOT):
         prepared = enter(run.study, run.store, run.resolved)
         if prepared is not None:
             check_chunks(prepared, run.block)
-            return Pilot(seconds_per_case=0.0), prepared
+            return prepared
         pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
-        return pilot, begin(run, pilot, capacity(client))
+        prepared = begin(run, pilot, capacity(client))
+        keep(pilot, prepared)
+        return present(run.study, run.store, prepared.rows, run.resolved)
+
+
+def keep(pilot: Pilot, prepared: Ready) -> None:
+    """Write what the pilot found, so that no case is evaluated twice."""
+    blocks: dict[Block, dict[Case, Outcome]] = {}
+    run = uuid.uuid4().hex
+    for (point, trial), outcome in pilot.outcomes.items():
+        row = int(prepared.rows[point])
+        blocks.setdefault(prepared.plan.holding(row, trial), {})[row, trial] = outcome
+    for block, outcomes in blocks.items():
+        with block_lock(prepared.store, run, block, wait=True):
+            write_block(prepared.store, run, block, outcomes)
 
 
 def begin(run: Run, pilot: Pilot, workers: int) -> Ready:

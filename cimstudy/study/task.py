@@ -38,7 +38,7 @@ class Payload:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
-    """One task: a block, the points of its rows that the study asks for, and outcomes that are known already."""
+    """One task: a block, and the points and chips of it that the study asks for."""
 
     store: str
     run: str
@@ -46,7 +46,6 @@ class Job:
     points: Mapping[int, Point]  # by row
     needed: NDArray[np.intp]  # chips at each row of the block
     retry_failed: bool
-    known: Mapping[Case, Outcome]
     todo: int  # cases to evaluate, as far as the client knew
     failed: int  # cases that had failed before and are not tried again
     wait: bool = False  # for another runner that is at this block
@@ -104,7 +103,7 @@ def run_block(payload: Payload, job: Job) -> Receipt:
         for row, trials in itertools.groupby(todo, key=itemgetter(0)):
             resolved = resolve(job.points[row])
             for case in trials:
-                yield job.known.get(case) or bounded(resolved, study.seed, case[1], payload.case_timeout)
+                yield bounded(resolved, study.seed, case[1], payload.case_timeout)
 
     return finish(job, outcomes)
 

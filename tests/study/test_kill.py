@@ -150,13 +150,18 @@ def test_ctrl_c_closes_everything_quickly_and_says_how_to_go_on(start, store, st
 
 
 @everywhere
-def test_two_runners_that_start_together_make_one_correct_store(start, store, study, log, undisturbed):
-    study = study.replace("trials", 6).replace("workload.sleep", 0.05)
-    for process in [start(study), start(study)]:
+def test_two_runners_that_start_together_and_one_that_joins_make_one_correct_store(
+    start, store, study, log, undisturbed
+):
+    study = study.replace("trials", 6).replace("workload.sleep", 0.2)
+    processes = [start(study), start(study)]
+    until(lambda: len(log.lines()) >= 8)
+    processes.append(start(study))
+    for process in processes:
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
     assert len(log.cases()) == 36
-    assert len(log.lines()) <= 36 + 4  # the cases that each runner timed, no others
+    assert len(log.lines()) <= 36 + 1  # asked for: 5 % more
     assert_same(open_results(store), undisturbed)
 
 
