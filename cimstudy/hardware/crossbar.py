@@ -62,7 +62,7 @@ class Crossbar(Part):
                 f"adc.range has {given} values, allowed: one number or {self.weights.slices}, a slice each"
             )
         if self.adc.range == "granular" and (self.weights.bits is None or self.dac is None):
-            raise ValueError("adc.range='granular' needs weights.bits and a dac: without them there are no levels")
+            raise ValueError("adc.range='granular' needs levels of weights and of inputs: weights.bits and a dac")
         subtracted = isinstance(self.weights, Differential) and self.weights.subtraction == "current"
         if not self.adc.signed and (subtracted or self.dac is None or self.dac.signed):
             raise ValueError(

@@ -12,8 +12,10 @@ from cimstudy.hardware import (
     Device,
     Differential,
     Hardware,
+    Mismatch,
     NormalOfRange,
     NormalOfTarget,
+    Offset,
     PowerLaw,
     Wires,
 )
@@ -40,6 +42,24 @@ HARDWARE = {
     ),
     "calibrated inputs, full outputs": Hardware(
         device=ERRONEOUS, crossbar=SLICED.replace("dac", Dac(range="calibrated")).replace("adc", Adc(range="full"))
+    ),
+    "reference columns, a scale for each": Hardware(
+        device=NOISY,
+        crossbar=Crossbar(
+            columns=100, weights=Offset(subtraction="reference_column", scale="column", percentile=99), split="maximal"
+        ),
+    ),
+    "collapsed, reference columns": Hardware(
+        device=NOISY, crossbar=Crossbar(columns=100, weights=Offset(subtraction="reference_column"), adc=None)
+    ),
+    "imperfect converters, after a limit": Hardware(
+        device=ERRONEOUS,
+        crossbar=SLICED.replace("current_limit", 20.0).replace(
+            "adc", Adc(mismatch=Mismatch(gain_std=0.02, offset_std_of_range=0.01), noise_std_of_range=0.01)
+        ),
+    ),
+    "two conversions": Hardware(
+        device=NOISY, crossbar=Crossbar(weights=Differential(subtraction="digital", percentile=99.5))
     ),
 }
 

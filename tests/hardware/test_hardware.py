@@ -13,6 +13,7 @@ from cimstudy.hardware import (
     Differential,
     Hardware,
     NormalOfRange,
+    Offset,
     PolynomialOfTarget,
     load_preset,
     preset,
@@ -57,6 +58,23 @@ REFUSED = [
     ("device", "sliced-128", "device = 'sliced-128': preset 'sliced-128' is a Crossbar, here a Device is needed"),
     ("crossbar.weights.slice_bits", 8, "slice_bits=8 is more than the 7 magnitude bits of a 8-bit weight"),
     ("crossbar.weights", {"bits": None, "slice_bits": 2}, "slice_bits=2 needs bits, but bits is None"),
+    (
+        "crossbar.weights",
+        {"slice_bits": (1,) * 9},
+        "9 slices of 9 bits; allowed: slices that hold the 7 magnitude bits of a 8-bit weight, none of them empty",
+    ),
+    ("crossbar.weights", {"slice_bits": (3, 3)}, "2 slices of 6 bits; allowed: slices that hold the 7 magnitude bits"),
+    ("crossbar.weights", {"kind": "offset", "slice_bits": 9}, "slice_bits=9 is more than the 8 level bits of a 8-bit"),
+    ("crossbar.weights", {"kind": "ofset"}, "expected tags: 'differential', 'offset'"),
+    ("crossbar.weights", {"cells": (1.0, -1.0)}, "cells.1: should be greater than 0"),
+    ("crossbar.weights.percentile", 50, "crossbar.weights.percentile = 50: should be greater than 50"),
+    ("crossbar.dac.bits", 1, "crossbar.dac.bits = 1: bits=1; allowed: 2 to 16 if signed, 1 to 16 if not"),
+    (
+        "crossbar.adc.signed",
+        False,
+        "adc.signed=False needs currents that are never negative; allowed: dac.signed=False",
+    ),
+    ("crossbar.current_limit", 0, "crossbar.current_limit = 0: should be greater than 0"),
     ("crossbar.adc.range", (1.0, 2.0), "adc.range has 2 values, allowed: one number or 1, a slice each"),
     ("architecture.crossbar", ("a b",), "pattern 'a b': allowed are names, dots, '*' and ranges such as 0-3"),
     (
@@ -90,6 +108,24 @@ def test_bad_values_are_refused_in_one_line(path, value, message):
     with pytest.raises(InputError, match=re.escape(message)) as error:
         NOISY.replace(path, value)
     assert "\n" not in str(error.value)
+
+
+def test_a_granular_range_needs_levels():
+    crossbar = NOISY.crossbar.replace("adc.range", "granular")
+    for path, value in (("weights.bits", None), ("dac", None)):
+        with pytest.raises(InputError, match=r"adc\.range='granular' needs levels of weights and of inputs"):
+            crossbar.replace(path, value)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(2, 16))
+def test_slices_of_any_width_hold_a_level_and_no_more(widths, bits):
+    fits = sum(widths[:-1]) < bits <= sum(widths)
+    try:
+        assert Offset(bits=bits, slice_bits=tuple(widths)).widths == tuple(widths)
+    except InputError:
+        assert not fits
+    else:
+        assert fits
 
 
 def test_construction_explains_like_replace():
