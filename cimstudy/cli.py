@@ -206,6 +206,16 @@ def verify(  # noqa: PLR0913, PLR0917 - the options of a verification
     return FAILED if found.defects else DONE
 
 
+@app.command("compact")
+def compact_store(store: StoreArgument) -> int:
+    """Rewrite a finished store in few large files, which are quicker to copy and to read."""
+    from cimstudy.study import compact  # noqa: PLC0415
+
+    found = compact(store)
+    print_rows([("study", found.name), ("chunks", f"{found.after}, where there were {found.before}")])
+    return DONE
+
+
 @app.command()
 def show(
     store: StoreArgument,

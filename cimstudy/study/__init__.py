@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cimstudy.study.axis import Axis, Range
     from cimstudy.study.clusterfile import read_deployment
+    from cimstudy.study.compaction import Compaction, compact
     from cimstudy.study.load import load_study
     from cimstudy.study.plan import DryRun, Plan
     from cimstudy.study.results import Failure, StoreStatus, open_results, store_status
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _FILES = {
     "Axis": "axis",
     "ClusterLostError": "stop",
+    "Compaction": "compaction",
     "Defect": "verification",
     "DryRun": "plan",
     "Failure": "results",
@@ -44,6 +46,7 @@ _FILES = {
     "Verification": "verification",
     "Workload": "workload",
     "Zip": "space",
+    "compact": "compaction",
     "load_study": "load",
     "open_results": "results",
     "read_deployment": "clusterfile",
@@ -54,6 +57,7 @@ _FILES = {
 __all__ = [
     "Axis",
     "ClusterLostError",
+    "Compaction",
     "Defect",
     "DryRun",
     "Failure",
@@ -75,6 +79,7 @@ __all__ = [
     "Verification",
     "Workload",
     "Zip",
+    "compact",
     "load_study",
     "open_results",
     "read_deployment",

@@ -7,14 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
+from cimstudy.errors import InputError
 from cimstudy.study.evaluate import Outcome, matched
 from cimstudy.study.layout import BOOKKEEPING
 from cimstudy.study.lock import is_held, locked
-from cimstudy.study.place import is_url
+from cimstudy.study.place import is_url, opened
 from cimstudy.study.plan import DONE, FAILED, Block
-from cimstudy.study.store import Arrays, case_arrays, open_group
+from cimstudy.study.store import LARGE, Arrays, case_arrays, open_group, separator
 
 Case = tuple[int, int]  # row, trial
 AT_ONCE = 16  # requests to an object store
@@ -36,6 +38,13 @@ def check_owned(block: Block, chunk: tuple[int, ...]) -> None:
     for (start, stop), size in zip((block.rows, block.trials), chunk, strict=False):
         if start % size or not start < stop <= start + size:
             raise RuntimeError(f"block {block} is not within one chunk of {chunk[:2]}")
+
+
+def check_split(store: str) -> None:
+    """Raise InputError if the store's chunks are no blocks any more."""
+    status = zarr.open_array(opened(store), path="status", mode="r", zarr_format=3)
+    if separator(status) == LARGE:
+        raise InputError(f"{store} was compacted while a run was at work on it; run again to go on")
 
 
 def block_lock(store: str, run: str, block: Block, *, wait: bool) -> AbstractContextManager[bool]:
@@ -70,6 +79,7 @@ def write_block(store: str, run: str, block: Block, outcomes: Mapping[Case, Outc
     Cases that the store has as done stay as they are. A block at the edge of the arrays is written with their present
     shape, for another runner may have extended them. Returns the states of the block's cases. (points, trials).
     """
+    check_split(store)
     arrays = handles(store, run)
     chunk = arrays["status"].chunks
     check_owned(block, chunk)

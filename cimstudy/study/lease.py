@@ -92,6 +92,24 @@ def take(folder: str, name: str) -> Lease | None:
     return None if version is None else Lease(folder, name, token=token, version=version, since=since)
 
 
+def others(folder: str, name: str, *, whole: str) -> bool:
+    """Whether leases of others rule out the one called `name`, which is held: for `whole` any, for the rest `whole`.
+
+    Each looks after it has its own, so of two that rule each other out at least one finds the other.
+    """
+    if name != whole:
+        return is_taken(folder, whole)
+    with explained(folder):
+        found = [entry["path"] for page in obstore.list(bucket(folder)) for entry in page]
+    return any(is_taken(folder, other) for other in found if other.isdecimal())
+
+
+def is_taken(folder: str, name: str) -> bool:
+    """Whether a process that may live has a lease."""
+    found = read(folder, name)
+    return found is not None and not is_abandoned(folder, name, found.text)
+
+
 @cache
 def check_conditions(folder: str) -> None:
     """Raise InputError if the object store does not heed conditions: all who share a store would hold every lease."""

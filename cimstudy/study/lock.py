@@ -18,6 +18,7 @@ from typing import Protocol
 
 from cimstudy.study.place import is_url, opened
 
+WHOLE = -1  # stands for all bytes
 DEFINITION = 0  # the byte for creating and extending a store
 PILOT = 2**62  # the byte for timing a case before there is a store; blocks have the bytes between
 POLL, POLL_FAR = 0.05, 1.0  # s between tries, of a file and of an object store
@@ -79,7 +80,8 @@ def is_held(store: str, byte: int) -> bool:
 def acquire(store: str, byte: int) -> bool:
     """Take the lock on `byte` if it is free. Returns whether it was."""
     with _guard:
-        if (store, byte) in _held:
+        mine = {other for place, other in _held if place == store}
+        if byte in mine or WHOLE in mine or (byte == WHOLE and mine):
             return False
         found = leased(store, byte) if is_url(store) else file_locked(store, byte)
         if found is not None:
@@ -96,9 +98,13 @@ def release(store: str, byte: int) -> None:
 def leased(store: str, byte: int) -> Hold | None:
     """The lease that stands for a byte of a store behind a URL; None if another process has it."""
     opened(store)  # says so if obstore is not installed
-    from cimstudy.study.lease import take  # noqa: PLC0415 - obstore is an extra
+    from cimstudy.study.lease import others, take  # noqa: PLC0415 - obstore is an extra
 
-    return take(f"{store}.lock", str(byte))
+    lease = take(f"{store}.lock", str(byte))
+    if lease is None or not others(f"{store}.lock", str(byte), whole=str(WHOLE)):
+        return lease
+    lease.give_back()
+    return None
 
 
 def file_locked(store: str, byte: int) -> Hold | None:
@@ -112,10 +118,11 @@ def file_locked(store: str, byte: int) -> Hold | None:
 
 
 def operate(store: str, byte: int, operation: int) -> None:
-    """Lock or unlock a byte of the store's lock file. Raises OSError."""
+    """Lock or unlock a byte of the store's lock file, or all. Raises OSError."""
     if not os.fstat(lock_file(store)).st_nlink:  # deleted along with its store; a new store has a new file
         lock_file.cache_clear()
-    fcntl.lockf(lock_file(store), operation, 1, byte)
+    first, count = (0, 0) if byte == WHOLE else (byte, 1)  # a count of 0: to the end
+    fcntl.lockf(lock_file(store), operation, count, first)
 
 
 @cache

@@ -78,6 +78,7 @@ def enter(study: Study, store: str, resolved: Resolution, make: Callable[[], zar
                 return None
             make()
             return present(study, store, np.arange(len(resolved)), resolved)
+        stores.restore_layout(store)
         settled = stores.is_settled(store)
         group = stores.open_group(store, write=True, consolidated=False)
         rows, places = matched_rows(group, study, resolved)

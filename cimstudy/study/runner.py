@@ -16,6 +16,7 @@ from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
 from cimstudy.study.blockio import Case, block_lock, write_block
 from cimstudy.study.cluster import LOST, awaited, capacity, check_threads, connect, result_of, slots
+from cimstudy.study.compaction import split
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.isolated import run_isolated
 from cimstudy.study.layout import Column, columns
@@ -67,6 +68,8 @@ def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
         check_chunks(prepared, run.block)
     if prepared is None or prepared.wanted(retry_failed=run.retry_failed).any():
         try:
+            if prepared is not None:
+                split(run.store)
             with reporting(wanted=progress) as report:
                 persevere(run, prepared, report)
         except KeyboardInterrupt:

@@ -29,6 +29,7 @@ from cimstudy.study.workload import coordinates_of
 
 Arrays = Mapping[str, "zarr.Array[Any]"]
 CASE = ("point", "trial")
+BLOCKS, LARGE = "/", "."  # separators in the keys of chunks: blocks, and those of a compact store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,36 @@ def dims_of(array: "zarr.Array[Any]") -> tuple[str | None, ...]:
 
 def block_of(group: zarr.Group) -> tuple[int, int]:
     """The points and trials of this store's blocks."""
-    points, trials = status_array(group).chunks
+    known: Any = group.attrs["block"] if is_compact(group) else status_array(group).chunks
+    points, trials = known
     return points, trials
+
+
+def remember_block(group: zarr.Group) -> None:
+    """Write down the size of blocks, which the chunks of a compact store do not tell."""
+    zarr.open_group(group.store, mode="r+").update_attributes({"block": list(block_of(group))})
+
+
+def is_compact(group: zarr.Group) -> bool:
+    """Whether this store has large chunks in place of blocks."""
+    return separator(status_array(group)) == LARGE
+
+
+def separator(array: "zarr.Array[Any]") -> str:
+    """What stands between the numbers in the keys of an array's chunks."""
+    encoding = getattr(array.metadata, "chunk_key_encoding", None)
+    return str(getattr(encoding, "separator", BLOCKS))
+
+
+def restore_layout(store: str) -> None:
+    """Give arrays the chunks that readers see, if a compaction was broken off. Only with the store's lock held."""
+    seen, real = any_group(store, write=True), any_group(store, write=True, consolidated=False)
+    if seen is None or real is None or seen.metadata.consolidated_metadata is None:
+        return
+    written = dict(real.arrays())
+    for name, array in seen.arrays():
+        if name in written and separator(array) != separator(written[name]):
+            array.update_attributes({})  # writes its metadata
 
 
 def status_array(group: zarr.Group) -> "zarr.Array[Any]":
@@ -263,6 +292,11 @@ def finish(group: zarr.Group, study: Study, rows: Rows) -> None:
         "coordinates": " ".join([*names, "setting"]),  # xarray's convention
     }
     zarr.open_group(group.store, mode="r+").update_attributes(attributes)  # with what readers see kept until the end
+    consolidate(group)
+
+
+def consolidate(group: zarr.Group) -> None:
+    """Let readers see the arrays as they are now."""
     with warnings.catch_warnings():  # it is "not part of the specification", but what xarray reads
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part", category=UserWarning)
         zarr.consolidate_metadata(group.store, zarr_format=3)
@@ -308,5 +342,5 @@ def is_settled(store: str) -> bool:
 
 
 def shapes(group: zarr.Group) -> dict[str, tuple[Any, ...]]:
-    """The shape and kind of each array."""
-    return {name: (array.shape, array.dtype) for name, array in group.arrays()}
+    """The shape and kind of each array, and of its chunks."""
+    return {name: (array.shape, array.dtype, separator(array)) for name, array in group.arrays()}

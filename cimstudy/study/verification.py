@@ -121,7 +121,7 @@ def study_of(place: str, group: zarr.Group) -> Study:
 def all_blocks(group: zarr.Group) -> Iterator[Block]:
     """The chunks of a store."""
     points, trials = stores.status_array(group).shape
-    height, width = stores.block_of(group)
+    height, width = stores.status_array(group).chunks
     plan = Plan(points=points, trials=trials, block=(height, width))
     for row, column in itertools.product(range(-(-points // height)), range(-(-trials // width))):
         yield plan.at(row, column)
@@ -232,7 +232,9 @@ def frame_defects(place: str, group: zarr.Group) -> Iterator[Defect]:
     """What does not fit together in a store's definition."""
     points, trials = stores.status_array(group).shape
     if not stores.is_settled(place):
-        yield Defect(where="definition", what="a creation or extension was broken off; running the study again ends it")
+        yield Defect(
+            where="definition", what="a change of shape or chunks was broken off; running the study again ends it"
+        )
     for name, array in stores.case_arrays(group).items():
         if array.shape[:2] != (points, trials):
             yield Defect(where=name, what=f"its shape is {array.shape}; {points} points and {trials} trials are there")

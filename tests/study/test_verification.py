@@ -106,7 +106,7 @@ def test_a_done_case_that_fails_when_computed_again_is_found(store, defects):
 def test_an_extension_that_broke_off_is_found(store, defects):
     zarr.open_array(store / "loss").resize((6, 5))
     assert defects(sample=0)[0] == (
-        "definition: a creation or extension was broken off; running the study again ends it"
+        "definition: a change of shape or chunks was broken off; running the study again ends it"
     )
 
 
