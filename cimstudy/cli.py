@@ -208,7 +208,7 @@ def verify(  # noqa: PLR0913, PLR0917 - the options of a verification
 
 @app.command("compact")
 def compact_store(store: StoreArgument) -> int:
-    """Rewrite a finished store in few large files, which are quicker to copy and to read."""
+    """Rewrite a finished store in few large files. What has it open has to open it again."""
     from cimstudy.study import compact  # noqa: PLC0415
 
     found = compact(store)

@@ -115,7 +115,7 @@ def test_what_is_added_to_a_compact_store_is_computed_once_and_lies_in_blocks(
     assert chunks(store) == (0, 6)
     wider = Grid([Axis("device.programming.std", [0.0, 0.1]), Axis("crossbar.adc.bits", [5, 6, 7, 8])])
     more = study.replace("trials", 7).replace("space", wider)
-    ds = more.run(store, cluster=two_workers, progress=False)
+    ds = more.run(store, cluster=two_workers, progress=False).load()
     assert evaluations() == 8 * 7 - 6 * 5
     assert ((ds.status == DONE).sum(), ds.sizes["trial"]) == (54, 7)
     assert zarr.open_array(store, path="loss").chunks == BLOCK
@@ -123,7 +123,7 @@ def test_what_is_added_to_a_compact_store_is_computed_once_and_lies_in_blocks(
     old = plain(store).isel(point=slice(6), trial=slice(5))
     xr.testing.assert_equal(old[["loss", "by_layer"]], plain(finished)[["loss", "by_layer"]])
     compact(store)
-    xr.testing.assert_equal(open_results(store).load(), ds.load())
+    xr.testing.assert_equal(open_results(store).load(), ds)
 
 
 def test_a_failed_case_of_a_compact_store_may_be_tried_again(store, study, folder, evaluations, two_workers):
