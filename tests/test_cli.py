@@ -572,3 +572,15 @@ def test_verify_says_what_it_has_looked_at_and_leaves_with_1_for_a_defect(
     refused = cimstudy("verify", "damaged.zarr")
     assert refused.returncode == 2
     assert refused.stderr.endswith("a study file defines its workload (cimstudy verify --study FILE)\n")
+
+
+def test_cluster_show_prints_the_job_script(cimstudy: Run, folder: Path) -> None:
+    (folder / "slurm.yaml").write_text("kind: slurm\njobs: 3\nmemory: 2GB\nwalltime: '01:00:00'\nqueue: long\n")
+    done = cimstudy("cluster", "show", "slurm.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("# 3 jobs, each submitted by `sbatch` with\n#!")
+    assert "#SBATCH -p long\n" in done.stdout
+    (folder / "bad.yaml").write_text("kind: slurm\njobs: 3\nmemory: 2GB\n")
+    done = cimstudy("cluster", "show", "bad.yaml")
+    assert done.returncode == 2
+    assert done.stderr == "cimstudy: bad.yaml: walltime: Field required\n"

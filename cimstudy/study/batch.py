@@ -4,6 +4,7 @@ import os
 import pwd
 import shlex
 import shutil
+import signal
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -81,17 +82,17 @@ class Batch(Remote):
     @property
     @override
     def awaited(self) -> str:
-        return f"{self.jobs} jobs (`{shlex.join(self.listing)}` lists them; they write to {self.folder})"
+        return f"jobs (`{shlex.join(self.listing)}` lists them; they write to {self.folder})"
 
     @override
     def show(self) -> str:
-        job_class = found("dask_jobqueue", "cluster", self.class_name).job_cls
+        job_class = jobqueue(self.class_name).job_cls
         script: str = job_class(scheduler="tcp://SCHEDULER:PORT", name="cimstudy-0", **self.options()).job_script()
         return f"# {self.jobs} jobs, each submitted by `{self.submit}` with\n{script}"
 
     @override
     def start(self) -> Any:
-        cluster_class = found("dask_jobqueue", "cluster", self.class_name)
+        cluster_class = jobqueue(self.class_name)
         if shutil.which(self.submit) is None:
             raise InputError(f"{self.submit} is not on this machine; allowed: a machine from which jobs are submitted")
         try:
@@ -126,6 +127,15 @@ class Pbs(Batch):
     @override
     def listing(self) -> tuple[str, ...]:
         return ("qstat", "-u", pwd.getpwuid(os.geteuid()).pw_name)
+
+
+def jobqueue(name: str) -> Any:
+    """A class of dask-jobqueue. Importing that would make Ctrl-C end this process without a word, with status 0."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return found("dask_jobqueue", "cluster", name)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def seconds(walltime: str) -> int:

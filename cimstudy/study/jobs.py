@@ -78,7 +78,7 @@ class Jobs:
         return f"jobs end before a worker comes from them; {last_words(self._batch.folder, self._fruitless[-1])}"
 
     def _rounds(self) -> int:
-        return len(self._fruitless) // self._batch.jobs
+        return min(len(self._fruitless) // self._batch.jobs, HOPELESS)
 
 
 @contextlib.contextmanager

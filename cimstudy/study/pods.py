@@ -51,7 +51,7 @@ class Kubernetes(Remote):
     @override
     def awaited(self) -> str:
         where = "" if self.namespace is None else f" --namespace {self.namespace}"
-        return f"{self.workers} pods (`kubectl get pods{where} --selector dask.org/cluster-name` lists them)"
+        return f"pods (`kubectl get pods{where} --selector dask.org/cluster-name` lists them)"
 
     @override
     def start(self) -> Any:

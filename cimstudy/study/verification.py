@@ -15,6 +15,7 @@ from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.blockio import Case
 from cimstudy.study.cluster import connect, result_of
+from cimstudy.study.clusterfile import described
 from cimstudy.study.codec import differences
 from cimstudy.study.evaluate import Outcome, one_line
 from cimstudy.study.layout import BOOKKEEPING
@@ -75,7 +76,7 @@ def verify(store: str | Path, *, sample: int = SAMPLE, cluster: Any = None, work
     """
     if sample < 0:
         raise InputError(f"sample = {sample}; allowed: 0 or more")
-    place = location(store)
+    cluster, place = described(cluster), location(store)
     group = stores.open_group(place)
     study = study_of(place, group) if sample else None
     defects, blocks = list(frame_defects(place, group)), 0

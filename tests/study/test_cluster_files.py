@@ -1,6 +1,8 @@
 """Cluster files: what they may say, and what would be submitted."""
 
 import shlex
+import signal
+import sys
 from pathlib import Path
 
 import dask.config
@@ -9,7 +11,7 @@ import yaml
 from distributed import Client, LocalCluster
 
 from cimstudy.errors import InputError
-from cimstudy.study import cluster, read_deployment
+from cimstudy.study import cluster, read_deployment, verify
 from cimstudy.study.batch import seconds
 from cimstudy.study.clusterfile import KINDS
 from cimstudy.study.daskconfig import SETTINGS, environment
@@ -111,6 +113,21 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "package"), [("slurm", "dask_jobqueue"), ("kubernetes", "dask_kubernetes.operator"), ("ssh", "asyncssh")]
+)
+def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, kind, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    deployment = edited(tmp_path, kind)
+    with pytest.raises(InputError, match=rf"{package} is not installed; allowed: pip install 'cimstudy\["):
+        deployment.start()
+
+
+def test_submitting_leaves_ctrl_c_alone(tmp_path):
+    edited(tmp_path, "slurm").show()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_no_submission_from_a_machine_without_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="qsub is not on this machine"):
@@ -122,6 +139,7 @@ def test_a_study_runs_on_a_local_file(study, two_workers, tmp_path):
     file.write_text("kind: local\nworkers: 1\n")
     ds = study.run(tmp_path / "file.zarr", cluster=file, progress=False)
     assert ds.identical(study.run(tmp_path / "file.zarr", cluster=two_workers, progress=False))
+    assert verify(tmp_path / "file.zarr", sample=1, cluster=file).recomputed == 1
 
 
 def test_an_interface_that_there_is_not(tmp_path, monkeypatch):
