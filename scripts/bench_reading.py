@@ -35,7 +35,7 @@ READINGS: dict[str, Reading] = {
     "claim": lambda ds: analysis.claim(ds, "loss", {"bits": 8}).compute(),
     "pareto": lambda ds: analysis.pareto(ds, ["loss", "energy"]),
     "sensitivity": lambda ds: analysis.sensitivity(ds, "loss"),
-    "line": lambda ds: plots.line(ds, "loss", "std", "bits", select={"bits": [4, 6, 8], "area": 0.0}),
+    "line": lambda ds: plots.line(ds, "loss", "spread", "bits", select={"bits": [4, 6, 8], "area": 0.0}),
 }
 
 
@@ -50,18 +50,18 @@ def make(path: Path, points: int, trials: int) -> None:
     spread = (0.02 + grid[0])[:, None] * (luck + 0.5 * random.standard_normal((grid.shape[1], trials)))
     energy = 1e-12 * 2 ** grid[1] * (1 + 0.1 * grid[2])
     status = np.where(random.uniform(size=spread.shape) < 1e-4, 2, 1).astype("int8")
-    shape, case = (len(std), len(bits), len(area), trials), ("std", "bits", "area", "trial")
+    shape, case = (len(std), len(bits), len(area), trials), ("spread", "bits", "area", "trial")
     values = {"loss": loss[:, None] + spread, "energy": np.broadcast_to(energy[:, None], spread.shape)}
     done = {name: np.where(status == 1, value, np.nan).reshape(shape) for name, value in values.items()}
     ds = xr.Dataset(
         {name: (case, value, {"better": "lower"}) for name, value in done.items()}
         | {"status": (case, status.reshape(shape))},
-        {"std": std, "bits": bits, "area": area, "trial": np.arange(trials)},
+        {"spread": std, "bits": bits, "area": area, "trial": np.arange(trials)},
     )
     together = max(1, CHUNK // (len(bits) * len(area)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        ds.chunk(std=together).to_zarr(path, zarr_format=3, consolidated=True)
+        ds.chunk(spread=together).to_zarr(path, zarr_format=3, consolidated=True)
 
 
 def measure(what: str, store: str) -> dict[str, Any]:

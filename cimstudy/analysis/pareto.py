@@ -119,18 +119,37 @@ def direction(ds: xr.Dataset, metric: str, better: str | None = None) -> str:
 def nondominated(costs: Floats) -> NDArray[np.bool_]:
     """Which rows no other row beats: none is as low in all columns and lower in one. Rows with NaN are beaten.
 
-    costs : (points, metrics).  Points are taken in the order of the sum of their ranks, so none is beaten by a later
-    one (Kung, Luccio and Preparata, Journal of the ACM 22, 469, 1975).
+    costs : (points, metrics), two metrics or more (Kung, Luccio and Preparata, Journal of the ACM 22, 469, 1975).
     """
     front = np.zeros(len(costs), bool)
     known = np.flatnonzero(~np.isnan(costs).any(-1))
-    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in costs[known].T], axis=-1)
+    if known.size:
+        front[known] = (front_of_two if costs.shape[1] == 2 else front_of_many)(costs[known])
+    return front
+
+
+def front_of_two(costs: Floats) -> NDArray[np.bool_]:
+    """`nondominated` of two metrics: the lowest second cost of each first, where no lower first has as low a one."""
+    order = np.lexsort((costs[:, 1], costs[:, 0]))
+    first, second = costs[order].T
+    fresh = np.append(True, first[1:] != first[:-1])
+    start = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))  # of the rows with this first cost
+    lowest_before = np.minimum.accumulate(second)[start - 1]
+    front = np.zeros(len(order), bool)
+    front[order] = (second == second[start]) & ((start == 0) | (second < lowest_before))
+    return front
+
+
+def front_of_many(costs: Floats) -> NDArray[np.bool_]:
+    """`nondominated` of any metrics: rows in the order of the sum of their ranks, which none after them beats."""
+    front = np.zeros(len(costs), bool)
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in costs.T], axis=-1)
     left = np.argsort(ranks.sum(-1), kind="stable")
+    ranks = ranks[left]
     while left.size:
-        best = ranks[left[0]]
-        equal = (ranks[left] == best).all(-1)
-        front[known[left[equal]]] = True
-        left = left[~(ranks[left] >= best).all(-1)]
+        front[left[(ranks == ranks[0]).all(-1)]] = True
+        kept = ~(ranks >= ranks[0]).all(-1)
+        left, ranks = left[kept], ranks[kept]
     return front
 
 
