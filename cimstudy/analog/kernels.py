@@ -203,12 +203,17 @@ def add_noise(currents, variances, key, plane, first_vector, first_column):
     z, tails = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
     logs = np.empty(BATCH * BLOCK, np.float32)
     for cycle in range(cycles):
+        flat, flat_variances = currents[cycle].reshape(-1), variances[cycle].reshape(-1)
         for start in range(0, batch * across, BATCH):
             count = min(BATCH, batch * across - start)
             for block in range(count):
                 places[block, 0] = first_vector + (start + block) // across
                 places[block, 1] = first_column // BLOCK + (start + block) % across
             draw_blocks(key, np.uint32(plane + cycle), places, z, words, tails, logs)
+            if count == BATCH and n % BLOCK == 0 and not single:  # all blocks side by side
+                together = slice(start * BLOCK, (start + BATCH) * BLOCK)
+                scale_and_add(flat_variances[together], z, flat[together])
+                continue
             for block in range(count):
                 i, first = (start + block) // across, (start + block) % across * BLOCK
                 last = min(n, first + BLOCK)

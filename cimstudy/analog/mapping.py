@@ -291,10 +291,13 @@ def weight_targets(w: Array, coding: Differential | Offset, full: Array, dtype: 
     if coding.bits is None:
         levels, kind = np.clip(w / full.astype(np.result_type(w, np.float32)), -1, 1), dtype
     else:
-        levels, kind = np.clip(w.astype(np.float64) * (top / full), -top, top), level_type(coding)
+        scaled = w * (top / full)  # in double precision, as `full` is
+        levels, kind = np.clip(scaled, -top, top, out=scaled), level_type(coding)
     sets, zero = level_sets(levels, coding, top)
     return Targets(
-        levels=np.stack([each if coding.bits is None else np.rint(each) for each in sets]).astype(kind),
+        levels=np.stack(
+            [each if coding.bits is None else np.rint(each, out=each) for each in sets], dtype=kind, casting="unsafe"
+        ),
         unit=(shared or 1.0) / top * (2 if zero == HALF else 1),
         zero=zero,
         column_scales=None if shared else full.astype(dtype),
