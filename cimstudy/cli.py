@@ -119,7 +119,9 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     study = changed(load_study(study_file), changes or [], trials)
     where = store or f"results/{file_name(study.name)}.zarr"
     if dry_run:
-        print_rows(dry_run_rows(where, study.dry_run(where, workers=workers, retry_failed=retry_failed)))
+        print_rows(
+            dry_run_rows(where, study.dry_run(where, cluster=cluster, workers=workers, retry_failed=retry_failed))
+        )
         return DONE
     try:
         ds = study.run(

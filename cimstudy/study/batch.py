@@ -81,6 +81,11 @@ class Batch(Remote):
 
     @property
     @override
+    def size(self) -> int:
+        return self.jobs * self.cores
+
+    @property
+    @override
     def awaited(self) -> str:
         return f"jobs (`{shlex.join(self.listing)}` lists them; they write to {self.folder})"
 

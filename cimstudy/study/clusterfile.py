@@ -26,6 +26,12 @@ def described(cluster: Any) -> Any:
     return read_deployment(Path(cluster)) if is_file else cluster
 
 
+def size_of(cluster: Any) -> int | None:
+    """How many workers a cluster file asks for; None if it does not say, or there is none."""
+    deployment = described(cluster)
+    return deployment.size if isinstance(deployment, Deployment) else None
+
+
 def read_deployment(path: Path) -> Deployment:
     """The cluster that a file describes. Raises InputError, naming the file, what is wrong and what is allowed."""
     try:

@@ -15,7 +15,7 @@ from cimstudy.errors import InputError
 from cimstudy.hardware import Part
 
 
-def size(text: str) -> str:
+def memory(text: str) -> str:
     """A number of bytes as Dask reads it."""
     try:
         parse_bytes(text)
@@ -26,8 +26,8 @@ def size(text: str) -> str:
 
 Seconds = Annotated[int, Field(ge=1, description="s")]
 Text = Annotated[str, Field(min_length=1, pattern=r"^[^\n]*$")]
-Memory = Annotated[str, AfterValidator(size)]
-MemoryOrShare = Annotated[str, AfterValidator(lambda text: text if text == "auto" else size(text))]
+Memory = Annotated[str, AfterValidator(memory)]
+MemoryOrShare = Annotated[str, AfterValidator(lambda text: text if text == "auto" else memory(text))]
 
 PATIENCE = 600.0  # s for the first worker of what is no queue of jobs
 ABANDONED = 600  # s without work after which a scheduler that has lost its client ends
@@ -39,6 +39,11 @@ class Deployment(Part):
     @abstractmethod
     def show(self) -> str:
         """What would be submitted or run, as text; nothing is contacted."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int | None:
+        """How many workers there will be, each with one core; None: one for each core of this machine."""
 
 
 class Remote(Deployment):

@@ -34,6 +34,11 @@ class Local(Deployment):
         workers = self.workers or "one for each core"
         return dumped({"LocalCluster": {"workers": workers, "threads_per_worker": 1, **self.options()}})
 
+    @property
+    @override
+    def size(self) -> int | None:
+        return self.workers
+
 
 class Ssh(Remote):
     """Machines that are reached by SSH (`distributed.SSHCluster`); the scheduler is on the first."""
@@ -77,6 +82,11 @@ class Ssh(Remote):
             f"--spec {shlex.quote(json.dumps(spec))}\n"
             for host, (scheduler, spec) in zip(self.hosts, specs, strict=True)
         )
+
+    @property
+    @override
+    def size(self) -> int:
+        return self.workers * len(self.hosts[1:])
 
     @property
     @override

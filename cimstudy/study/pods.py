@@ -49,6 +49,11 @@ class Kubernetes(Remote):
 
     @property
     @override
+    def size(self) -> int:
+        return self.workers
+
+    @property
+    @override
     def awaited(self) -> str:
         where = "" if self.namespace is None else f" --namespace {self.namespace}"
         return f"pods (`kubectl get pods{where} --selector dask.org/cluster-name` lists them)"

@@ -170,11 +170,17 @@ class Study(Part):
         )
         return carry_out(this, progress=progress)
 
-    def dry_run(self, store: str | Path, *, workers: int | None = None, retry_failed: bool = False) -> "DryRun":
-        """What `run` would do, from one timed case: cases, blocks, seconds, bytes, files. Writes nothing."""
+    def dry_run(
+        self, store: str | Path, *, cluster: Any = None, workers: int | None = None, retry_failed: bool = False
+    ) -> "DryRun":
+        """What `run` would do, from one case timed here: cases, blocks, seconds, bytes, files. Writes nothing.
+
+        The seconds are those of `workers`, by default as many as a cluster file asks for, or one for each core.
+        """
+        from cimstudy.study.clusterfile import size_of  # noqa: PLC0415 - as above
         from cimstudy.study.rehearse import dry_run  # noqa: PLC0415 - as above
 
-        return dry_run(self, store, workers, retry_failed=retry_failed)
+        return dry_run(self, store, workers or size_of(cluster), retry_failed=retry_failed)
 
 
 def type_of(workload: Any) -> str:

@@ -163,6 +163,30 @@ def test_a_bad_file_is_refused_before_the_store_is_touched(study, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes", "size"),
+    [
+        ("local", {}, None),
+        ("local", {"workers": 3}, 3),
+        ("slurm", {"jobs": 3, "cores": 4}, 12),
+        ("ssh", {"hosts": ["a", "b", "c"], "workers": 5}, 10),
+        ("kubernetes", {"workers": 7}, 7),
+    ],
+)
+def test_size_is_the_number_of_workers(tmp_path, kind, changes, size):
+    assert edited(tmp_path, kind, **changes).size == size
+
+
+def test_a_dry_run_reckons_with_the_workers_of_the_file(plain_study, two_workers, tmp_path):
+    plain_study.run(tmp_path / "s.zarr", cluster=two_workers, progress=False)
+    more = plain_study.replace("trials", 8)
+    one, ten = (tmp_path / name for name in ("one.yaml", "ten.yaml"))
+    one.write_text("kind: local\nworkers: 1\n")
+    ten.write_text("kind: slurm\njobs: 5\ncores: 2\nmemory: 2GB\nwalltime: '01:00:00'\n")
+    alone, together = (more.dry_run(tmp_path / "s.zarr", cluster=file).seconds for file in (one, ten))
+    assert alone == pytest.approx(10 * together)
+
+
 def test_walltimes():
     assert seconds("04:00:00") == 14400
     assert seconds("2-00:00:01") == 172801
