@@ -90,11 +90,15 @@ def cases(ds: xr.Dataset, metric: str) -> tuple[xr.DataArray, xr.DataArray]:
     return one_chunk(values), one_chunk(done)
 
 
-def counts(done: xr.DataArray) -> dict[str, xr.DataArray]:
-    """How many chips of each point count, and how many do not."""
-    n = done.sum("trial").assign_attrs(long_name="chips counted", units="1")
-    missing = (done.sizes["trial"] - n).assign_attrs(long_name="chips left out: failed or pending", units="1")
-    return {"n": n, "missing": missing}
+def counts(ds: xr.Dataset, done: xr.DataArray) -> dict[str, xr.DataArray]:
+    """How many chips of each point count, and how many of those asked for do not."""
+    n = done.sum("trial")
+    asked = ds["needed"] if "needed" in ds else done.sizes["trial"]  # of a study with a stopping rule
+    missing = (asked - n).clip(min=0)
+    return {
+        "n": n.assign_attrs(long_name="chips counted", units="1"),
+        "missing": missing.assign_attrs(long_name="chips left out: failed or pending", units="1"),
+    }
 
 
 def over_chips(

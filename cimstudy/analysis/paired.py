@@ -48,7 +48,7 @@ def compare(ds: xr.Dataset, metric: str, to: Baseline, confidence: float = 0.95)
     labelled = {name: described(found[name], attrs, meaning) for name, meaning in DIFFERENCES.items()}
     labelled["correlation"] = found["correlation"].assign_attrs(long_name="correlation over common chips", units="1")
     return xr.Dataset(
-        labelled | counts(pair.both), attrs={"metric": metric, "confidence": confidence, "to": written_out(to)}
+        labelled | counts(ds, pair.both), attrs={"metric": metric, "confidence": confidence, "to": written_out(to)}
     )
 
 
@@ -95,7 +95,7 @@ def claim(  # noqa: PLR0913 - a claim is made of these
     labelled = {name: described(found[name], attrs, meaning) for name, meaning in CLAIMS.items()}
     known = {"metric": metric, "to": written_out(to), "margin": margin, "confidence": confidence}
     method = {"interval": "t" if limits is None else "empirical Bernstein", "comparisons": pair.comparisons}
-    return xr.Dataset({"verdict": verdict} | labelled | counts(pair.both), attrs=known | method)
+    return xr.Dataset({"verdict": verdict} | labelled | counts(ds, pair.both), attrs=known | method)
 
 
 def differences(

@@ -73,7 +73,7 @@ def pareto(
         values.transpose(*done.dims) * DIRECTIONS[better]
         for (values, _), better in zip(pairs, named.values(), strict=True)
     ]
-    means = xr.Dataset(over_chips(means_of, list(named), done, *costs) | counts(done)).compute()
+    means = xr.Dataset(over_chips(means_of, list(named), done, *costs) | counts(ds, done)).compute()
     flat = np.stack([means[name].to_numpy().ravel() for name in named], axis=-1)
     front = nondominated(flat)
     probability = probabilities(done, costs, front, resampled(done.sizes["trial"], resamples, seed))

@@ -41,7 +41,7 @@ def quantile(ds: xr.Dataset, metric: str, q: float | Sequence[float] = 0.5, conf
     found = xr.concat(each, pd.Index(asked, name="quantile"))
     found = found.isel(quantile=0) if isinstance(q, int | float) else found
     labelled = {name: described(found[name], attrs, meaning) for name, meaning in MEANINGS.items()}
-    return xr.Dataset(labelled | counts(done), attrs={"metric": metric, "confidence": confidence})
+    return xr.Dataset(labelled | counts(ds, done), attrs={"metric": metric, "confidence": confidence})
 
 
 def quantile_of(values: NDArray[Any], done: NDArray[np.bool_], *, q: float, confidence: float) -> NDArray[np.float64]:

@@ -88,7 +88,7 @@ def summarised(ds: xr.Dataset, metric: str, confidence: float) -> xr.Dataset:
     count = found["collapsed"].astype(int).assign_attrs(long_name="chips far worse than the rest", units="1")
     labelled = {name: described(found[name], attrs, meaning) for name, meaning in STATISTICS.items()}
     return xr.Dataset(
-        labelled | {"collapsed": count} | counts(done), attrs={"metric": metric, "confidence": confidence}
+        labelled | {"collapsed": count} | counts(ds, done), attrs={"metric": metric, "confidence": confidence}
     )
 
 

@@ -32,7 +32,7 @@ def yield_(
     good = done & (values == values)  # noqa: PLR0124 - false for what is no number
     good = good if at_most is None else good & (values <= at_most)
     good = good if at_least is None else good & (values >= at_least)
-    met, number = good.sum("trial"), counts(done)
+    met, number = good.sum("trial"), counts(ds, done)
     low, high = xr.apply_ufunc(
         of_share,
         met,

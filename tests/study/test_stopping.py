@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from cimstudy.analysis import summary
 from cimstudy.errors import InputError
 from cimstudy.study import Grid, Study, Trials, open_results, store_status
 from cimstudy.study.plan import DONE, FAILED, PENDING
@@ -216,3 +217,9 @@ def test_one_look_more_is_made_for_a_point_only_when_its_prefix_is_finished(rule
     done, failed = (ds.status.values == DONE).sum(-1), (ds.status.values == FAILED).sum(-1)
     assert failed.tolist() == [1, 1]
     assert (done + failed).tolist() == ds.needed.values.tolist()
+
+
+def test_chips_that_the_rule_does_not_ask_for_are_not_missing(ruled, tmp_path, two_workers):
+    failing = ruled.replace("trials", RULE.replace("half_width", {"loss": 0.4})).replace("workload.raises", ((8, 2),))
+    found = summary(failing.run(tmp_path / "s.zarr", cluster=two_workers, progress=False), "loss")
+    assert found.missing.values.tolist() == [1, 1]
