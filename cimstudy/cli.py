@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -59,6 +60,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="print all as JSON; nul
 
 def main() -> int:
     """Run the command in `sys.argv`. Returns its exit status."""
+    warnings.showwarning = say
     try:
         return int(app(prog_name="cimstudy", standalone_mode=False) or DONE)
     except ParserError as error:
@@ -491,6 +493,11 @@ def usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     command = "cimstudy" if context is None else context.command_path
     return f"{message.rstrip('.')} (see `{command} --help`)"
+
+
+def say(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    """Print a warning in one line, without the line of code that it came from."""
+    print(f"cimstudy: {message}", file=sys.stderr)
 
 
 def refuse(message: str) -> int:

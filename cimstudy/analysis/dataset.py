@@ -9,15 +9,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
+from cimstudy.study.layout import BOOKKEEPING
+from cimstudy.study.plan import DONE
 
-DONE = 1  # the value of `status` for a case that returned a result
+NO_RESULTS = {*BOOKKEEPING, "status"}  # variables over cases
 OF_POINTS = ("point", "setting")  # coordinates of points that are no axes
-BOOKKEEPING = ("status", "error", "duration", "peak_memory")  # of a case, not results of it
 
 
 def metrics(ds: xr.Dataset) -> tuple[str, ...]:
     """Names of the results in a study's dataset, in the workload's order where the dataset says it."""
-    found = [str(name) for name, values in ds.items() if "trial" in values.dims and name not in BOOKKEEPING]
+    found = [str(name) for name, values in ds.items() if "trial" in values.dims and name not in NO_RESULTS]
     return ranked(found, ds.attrs.get("metrics"))
 
 

@@ -41,6 +41,7 @@ class Table:
     axes: tuple[str, ...]
     codes: Sequence[NDArray[np.intp]]
     numeric: Sequence[bool]
+    counted: int  # cases whose results these are
     full: bool  # whether the points are all of a grid
 
 
@@ -55,8 +56,8 @@ def sensitivity(ds: xr.Dataset, metric: str, method: str | None = None) -> xr.Da
     "morris" mu, mu_star, sigma (in the metric's units, for a step over the whole axis) and effects (their number).
     Scalars: noise, the share of the variance between points that is chance of so few chips (it is taken out of the
     indices); for "sobol" predicted, the share that the regression predicts at points left out, of which indices are
-    shares; points used, and n and missing cases. Holes of points with some chips are filled by what the point and the
-    chip add up to; points without any are left out. What it returns is in memory.
+    shares; points used; n cases that count, and missing. Chips that few points have are left out; holes of the others
+    are filled by what point and chip add up to; points without any are left out. What it returns is in memory.
 
     Raises InputError for unknown metrics and methods, for a method that does not suit the points, and for too few.
     """
@@ -73,9 +74,8 @@ def sensitivity(ds: xr.Dataset, metric: str, method: str | None = None) -> xr.Da
         name: xr.Variable("axis", column, {"long_name": described(name, attrs)} | unit)
         for name, column in found.items()
     }
-    number = int(done.sum())
     scalars |= {"noise": noise_share(gram(table.response)), "points": len(table.response)}
-    counted = {"n": number, "missing": done.size - number}
+    counted = {"n": table.counted, "missing": done.size - table.counted}
     return xr.Dataset(variables | scalars | counted, {"axis": list(table.axes)}, {"metric": metric, "method": chosen})
 
 
@@ -100,7 +100,8 @@ def table_of(ds: xr.Dataset, values: xr.DataArray, done: xr.DataArray) -> Table:
         }
     flat = values.transpose(*dims, "trial").to_numpy().astype(float).reshape(-1, done.sizes["trial"])
     counted = done.transpose(*dims, "trial").to_numpy().reshape(flat.shape) & np.isfinite(flat)
-    points, chips = counted.any(1), counted.any(0)
+    chips = common(counted)
+    points = counted[:, chips].any(1)
     if np.count_nonzero(points) < FEWEST_POINTS:
         raise InputError(f"{np.count_nonzero(points)} points have a result; sensitivity needs {FEWEST_POINTS} or more")
     varied = {name: level for name, level in levels.items() if level[0][points].max() != level[0][points].min()}
@@ -112,8 +113,19 @@ def table_of(ds: xr.Dataset, values: xr.DataArray, done: xr.DataArray) -> Table:
         axes=tuple(varied),
         codes=[codes[points] for codes, _ in varied.values()],
         numeric=[numeric for _, numeric in varied.values()],
+        counted=int(counted[points][:, chips].sum()),
         full=places is not None and bool(points.all()),
     )
+
+
+def common(counted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The chips that most points have: where points got more chips as they needed them, those that nearly all got.
+
+    counted : (points, chips).  Holes of the others could only be guessed.
+    """
+    points = counted.sum(0)
+    found: NDArray[np.bool_] = (points > 0) & (points >= points.max() / 2)
+    return found
 
 
 def factorised(column: NDArray[Any]) -> tuple[NDArray[np.intp], bool]:

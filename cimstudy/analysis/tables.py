@@ -16,6 +16,7 @@ from cimstudy.analysis.selection import written
 from cimstudy.analysis.sensitivity import sensitivity
 from cimstudy.analysis.statistics import collapse, is_collapse, summarised
 from cimstudy.analysis.yields import yield_
+from cimstudy.study.plan import FAILED, PENDING
 
 CONFIDENCE = 0.95
 LIKELY = 0.05  # probability from which a point that is not on a front is listed with it
@@ -196,7 +197,7 @@ def about(ds: xr.Dataset, metric: str) -> dict[str, Any]:
 def partial(ds: xr.Dataset) -> list[str]:
     """What to say of a study with cases that have no result; nothing of one that is complete."""
     counted = case_status(ds).to_numpy()
-    failed, pending = int((counted == 2).sum()), int((counted == 0).sum())
+    failed, pending = int((counted == FAILED).sum()), int((counted == PENDING).sum())
     said = [f"{count} {what}" for count, what in ((failed, "failed"), (pending, "pending")) if count]
     return [f"partial: of {counted.size} cases {' and '.join(said)}"] if said else []
 

@@ -8,9 +8,9 @@ import xarray as xr
 
 from cimstudy.analysis.dataset import case_status, metrics, own_dims, result, swept
 from cimstudy.errors import InputError
+from cimstudy.study.plan import FAILED
 
 STATES = ("pending", "done", "failed")  # what the values of `status` mean
-FAILED = 2
 
 
 def tidy(ds: xr.Dataset, names: str | Sequence[str] | None = None) -> pd.DataFrame:

@@ -7,8 +7,9 @@ variance without replication (Searle, Casella and McCulloch, Variance Components
 
 import xarray as xr
 
-from cimstudy.analysis.dataset import DONE, case_status, own_dims, result
+from cimstudy.analysis.dataset import case_status, own_dims, result
 from cimstudy.errors import InputError
+from cimstudy.study.plan import DONE
 
 NAMES = {
     "mean": "mean of {} over chips and items",

@@ -126,6 +126,16 @@ def test_failed_cases_are_left_out_and_counted() -> None:
     np.testing.assert_allclose(partial["first"], whole["first"], atol=0.05)
 
 
+def test_chips_that_few_points_have_are_left_out() -> None:
+    values = np.random.default_rng(7).standard_normal((4, 3, 2, 64)) + np.arange(24.0).reshape(4, 3, 2, 1)
+    status = np.ones(values.shape)
+    status[1:, ..., 8:] = 0  # the points of one level got 64 chips, the others 8
+    found = sensitivity(grid_of(np.where(status == 1, values, np.nan), status), "loss")
+    alone = sensitivity(grid_of(values[..., :8]), "loss")
+    np.testing.assert_array_equal(found["first"], alone["first"])
+    assert (int(found["n"]), int(found["missing"])) == (24 * 8, 24 * 56)
+
+
 def test_morris_screening_agrees_with_salib() -> None:
     morris = pytest.importorskip("SALib.sample.morris")
     analyze = pytest.importorskip("SALib.analyze.morris")

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from cimstudy.analysis.dataset import DONE, at_points, case_status, check_plain, reference_of, swept
+from cimstudy.analysis.dataset import at_points, case_status, check_plain, reference_of, swept
 from cimstudy.analysis.pareto import direction
 from cimstudy.analysis.plots.figure import colours, look_of, new_axes
 from cimstudy.analysis.plots.labels import (
@@ -27,6 +27,7 @@ from cimstudy.analysis.plots.line import check_finished
 from cimstudy.analysis.selection import View, check_few, check_unique, levels, scale_of, view, written
 from cimstudy.analysis.statistics import table
 from cimstudy.analysis.yields import yield_
+from cimstudy.study.plan import DONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
