@@ -161,8 +161,9 @@ def series_matrix(g: Array, row_segments: Array, column_segments: Array) -> Arra
 def series_of(g: Array, row_segments: Array, column_segments: Array) -> Array:
     """`series_matrix` of one array: g (rows, columns)."""
     (row, row_far), (column, column_far) = both_lines(g, row_segments, column_segments)
-    kept = row / np.pad(row, ((0, 0), (1, 0)), constant_values=1)[:, :-1]
-    segment = row_far - kept * np.pad(row_far, ((0, 0), (1, 0)))[:, :-1]
+    kept, segment = row.copy(), row_far.copy()
+    kept[:, 1:] /= row[:, :-1]
+    segment[:, 1:] -= kept[:, 1:] * row_far[:, :-1]
     above, below, driven = g * column_far, g * column, g * row
     source_above, source_below = (column * driven).T.copy(), (column_far * driven).T.copy()
     totals = (row * above) @ source_above, (row * below) @ source_below
