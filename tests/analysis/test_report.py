@@ -14,6 +14,7 @@ from cimstudy.analysis import pareto, report, summary, table
 from cimstudy.analysis.report.convergence import convergence
 from cimstudy.analysis.report.data import payload
 from cimstudy.analysis.report.fronts import fronts
+from cimstudy.analysis.report.hardware import hardware_values
 from cimstudy.analysis.report.markup import Markup, element
 from cimstudy.analysis.report.page import page
 from cimstudy.analysis.report.sample import MOST_ROWS, samples, thinned
@@ -86,9 +87,23 @@ def test_every_value_of_the_hardware_has_its_source(told: xr.Dataset) -> None:
     text = words(page(told))
     entry = load_preset("rram-neurram")
     source = next(iter(entry.sources.values()))
-    assert f"preset rram-neurram: {source.source} ({source.confidence})" in text
+    assert f"] {source.source} ({source.confidence})" in text
+    assert "device.g_max 4e-05 S preset rram-neurram [1]" in text
     assert "crossbar.adc.bits varied: 5, 6, 8" in text
-    assert "device.g_max" in text
+
+
+def test_what_the_study_changes_is_told_from_presets_and_defaults() -> None:
+    hardware = Hardware(device="rram-neurram", crossbar="sliced-128").replace("crossbar.rows", 77)
+    found = {value.path: value for value in hardware_values(hardware.model_dump(mode="json"), {})}
+    assert (found["crossbar.rows"].value, found["crossbar.rows"].origin) == ("77", "the study")
+    assert found["crossbar.columns"].origin == "preset sliced-128"
+    assert found["crossbar.dac.percentile"].origin == "default"
+    assert found["crossbar.rows"].cells([]) == ["crossbar.rows", "77", found["crossbar.rows"].meaning, "the study"]
+
+
+def test_hardware_that_this_version_does_not_know_is_listed_as_it_is() -> None:
+    (found,) = hardware_values({"device": {"quantum": 3}}, {})
+    assert (found.path, found.value, found.meaning, found.origin) == ("device.quantum", "3", "", "the study")
 
 
 def test_presets_along_an_axis_are_listed_with_their_sources(make: Make) -> None:

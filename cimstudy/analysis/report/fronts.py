@@ -46,7 +46,7 @@ def trade_offs(ds: xr.Dataset, shown: Sample, plot: Markup) -> Markup | None:
     names = together(shown)
     if not names:
         return None
-    found = pareto(ds, names, resamples=RESAMPLES)
+    found = pareto(ds if shown.note else shown.ds, names, resamples=RESAMPLES)
     chance = found["probability"].to_numpy().ravel()
     rows = np.flatnonzero(found["front"].to_numpy().ravel() | (chance >= POSSIBLE))
     rows = rows[np.argsort(-chance[rows], kind="stable")]

@@ -1,6 +1,8 @@
 """The hardware of a study, value by value, and where each value comes from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import xarray as xr
@@ -13,23 +15,51 @@ from cimstudy.hardware.sources import cited, leaves, meaning, source_of
 
 HEADER = ("value", "is", "unit or meaning", "from")
 MOST_VALUES = 8  # of an axis that are named
+MOST_LETTERS = 90  # of a value
+STUDY, DEFAULT = "the study", "default"
 PRESET_HEADER = ("preset", "what it is", "sources")
 
 
-def hardware_rows(stored: Mapping[str, Any], varied: Mapping[str, str]) -> Iterator[list[str]]:
-    """The values of the base hardware: name, value, unit or meaning, source.
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A value of the hardware."""
+
+    path: str
+    value: str
+    meaning: str  # or its unit
+    origin: str  # a preset, the study or a default
+    source: str = ""  # of what a preset says, and how far to trust it
+
+    def cells(self, sources: Sequence[str]) -> list[str]:
+        """A row of the table, that refers to a list of sources by number."""
+        cited = f" [{sources.index(self.source) + 1}]" if self.source else ""
+        return [self.path, self.value, self.meaning, self.origin + cited]
+
+
+def hardware_values(stored: Mapping[str, Any], varied: Mapping[str, str]) -> Iterator[Value]:
+    """The values of the base hardware.
 
     stored : the hardware as the study's JSON says it.  varied : the values of each axis, by its path.
     """
-    whole = ""
+    built, whole = hardware_of(stored), ""
     for path, value in leaves(stored):
         axis = next((axis for axis in varied if f"{path}.".startswith(f"{axis}.")), None)
         if axis is None:
             if not path.endswith(".name") and value is not None:
-                yield [path, written(value), meaning_of(stored, path), origin(stored, path, value)]
+                origin, source = origin_of(stored, built, path, value)
+                meant = meaning_of(built, path)
+                yield Value(path=path, value=short(value), meaning=meant, origin=origin, source=source)
         elif axis != whole:
-            yield [axis, f"varied: {varied[axis]}", meaning_of(stored, axis), "the study"]
+            yield Value(path=axis, value=f"varied: {varied[axis]}", meaning=meaning_of(built, axis), origin=STUDY)
             whole = axis  # a part that varies as a whole is one row
+
+
+def hardware_of(stored: Mapping[str, Any]) -> Hardware | None:
+    """The hardware; None where this version does not know it."""
+    try:
+        return Hardware(**stored)
+    except InputError:
+        return None
 
 
 def varied_values(ds: xr.Dataset) -> dict[str, str]:
@@ -45,24 +75,31 @@ def given(axis: xr.DataArray) -> str:
     return f"{len(found)} values from {found[0]:.4g} to {found[-1]:.4g}"
 
 
-def meaning_of(stored: Mapping[str, Any], path: str) -> str:
-    """What a field is, or its unit; nothing where this version does not know it."""
-    try:
-        return meaning(Hardware(**stored), path)
-    except InputError:
-        return ""
+def meaning_of(built: Hardware | None, path: str) -> str:
+    """What a field is, or its unit."""
+    return "" if built is None else meaning(built, path)
 
 
-def origin(stored: Mapping[str, Any], path: str, value: Any) -> str:
-    """Where a value comes from: the preset that says it, with its source, or the study."""
+def origin_of(stored: Mapping[str, Any], built: Hardware | None, path: str, value: Any) -> tuple[str, str]:
+    """Where a value comes from (the preset that says it, a default, or the study), and a preset's source of it."""
     root, _, field = path.partition(".")
     entry = preset_called(stored[root].get("name"))
-    if entry is None:
-        return "the study"
-    if dict(leaves(entry.values)).get(field) != value:
-        return "the study, or a default"
-    known = source_of(entry, field)
-    return f"preset {entry.name}" + ("" if known is None else f": {known.source} ({known.confidence})")
+    if entry is not None and dict(leaves(entry.values)).get(field) == value:
+        known = source_of(entry, field)
+        return f"preset {entry.name}", "" if known is None else f"{known.source} ({known.confidence})"
+    return DEFAULT if built is not None and is_default(built, path) else STUDY, ""
+
+
+def is_default(built: Hardware, path: str) -> bool:
+    """Whether a field has the value that it has if nothing is said."""
+    outer, _, name = path.rpartition(".")
+    found: bool = type(built.at(outer)).model_fields[name].default == built.at(path)
+    return found
+
+
+def short(value: Any) -> str:
+    """A value of a description as it is printed, cut if it is long."""
+    return shorten(written(value), MOST_LETTERS, placeholder=" ...")
 
 
 def preset_called(name: str | None) -> Preset | None:

@@ -123,12 +123,17 @@ def hardware_and_sources(ds: xr.Dataset) -> Markup | None:
     stored = study_of(ds).get("hardware")
     if stored is None:
         return None
-    rows = hardware.hardware_rows(stored, hardware.varied_values(ds))
+    values = [*hardware.hardware_values(stored, hardware.varied_values(ds))]
+    sources = [*dict.fromkeys(value.source for value in values if value.source)]
+    given = [value.cells(sources) for value in values if value.origin != hardware.DEFAULT]
+    defaults = [value.cells(sources)[:-1] for value in values if value.origin == hardware.DEFAULT]
     presets = [*hardware.presets_on_axes(ds)]
     return section(
         "Hardware and its sources",
-        table(hardware.HEADER, rows),
+        table(hardware.HEADER, given),
+        *(element("p", f"[{place}] {source}", class_="faint") for place, source in enumerate(sources, start=1)),
         *([table(hardware.PRESET_HEADER, presets)] if presets else []),
+        folded(f"{len(defaults)} values left at their defaults", table(hardware.HEADER[:-1], defaults)),
     )
 
 
