@@ -362,6 +362,30 @@ def plot_device(
     return DONE
 
 
+@app.command("plot-converter")
+def plot_converter(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a crossbar or hardware of `presets list`, or a file")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="such as crossbar.adc.transitions=adc.csv")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help=".png, .svg or .pdf; default: NAME-adc.png")
+    ] = None,
+) -> int:
+    """Draw an output converter: the deviation of its transitions, and its noise."""
+    from cimstudy.analysis import plots  # noqa: PLC0415
+    from cimstudy.hardware import assemble  # noqa: PLC0415
+
+    hardware = assemble([name])
+    for path, value in map(assignment, changes or []):
+        hardware = hardware.replace(path, value)
+    if hardware.crossbar.adc is None:
+        raise InputError(f"{name} has no output converter (crossbar.adc is None)")
+    figure = plots.converter(hardware.crossbar.adc, hardware.crossbar.name)
+    print(plots.save(figure, output or Path(f"{file_name(hardware.crossbar.name)}-adc.png")))
+    return DONE
+
+
 @app.command()
 def report(
     store: StoreArgument,

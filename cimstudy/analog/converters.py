@@ -74,6 +74,18 @@ class Conversion:
         return np.full((*currents.shape[:2], 1), self.noise[reader.slice] ** 2, currents.dtype)
 
 
+def alone(adc: Adc) -> Conversion:
+    """A converter by itself: currents are fractions of its range, sums are codes, in double precision."""
+    top = float(adc.top)
+    return Conversion(
+        adc=adc,
+        weights=np.ones((1, 1, 1)),
+        rounding=(-top if adc.signed else 0.0, top, 1.5 * 2.0**52),
+        gains=np.array([top]),
+        noise=None if adc.noise_std_of_range is None else np.array([adc.noise_std_of_range]),
+    )
+
+
 def conversion_of(layout: Layout, pulse_weights: Array) -> Conversion:
     """The conversion of a matrix's currents. pulse_weights : (cycles,), input levels of a digit of each pulse."""
     adc, steps = layout.hardware.crossbar.adc, converted_steps(layout.hardware.crossbar)

@@ -2,6 +2,7 @@
 
 from cimstudy.analysis.plots.along import drift, layers
 from cimstudy.analysis.plots.breakdown import breakdown
+from cimstudy.analysis.plots.converter import converter
 from cimstudy.analysis.plots.device import device
 from cimstudy.analysis.plots.figure import save
 from cimstudy.analysis.plots.heatmap import heatmap
@@ -13,6 +14,7 @@ from cimstudy.analysis.plots.yield_curve import yield_curve
 
 __all__ = [
     "breakdown",
+    "converter",
     "default_metric",
     "device",
     "drift",

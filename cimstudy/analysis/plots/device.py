@@ -74,8 +74,9 @@ def draw_spread(ax: "Axes", found: Device) -> None:
         ax.plot(targets * unit, aged.now.std(axis=1) * unit, color=OKABE_ITO[1], label=f"device-to-device, {name}")
     noise = np.sqrt(read_variance(fresh, found).mean(axis=1))
     ax.plot(targets * unit, noise * unit, color=OKABE_ITO[2], linestyle="--", label="cycle-to-cycle, of a read")
-    ax.set(xlabel="target conductance (µS)", ylabel="standard deviation (µS)", ylim=(0, None))
-    ax.legend()
+    ax.set(xlabel="target conductance (µS)", ylabel="standard deviation (µS)")
+    ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(loc="upper left")
 
 
 def draw_ageing(ax: "Axes", found: Device) -> None:
