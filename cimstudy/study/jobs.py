@@ -129,9 +129,10 @@ async def numbers(listing: Sequence[str]) -> set[str]:
 
 def last_words(folder: Path, number: str) -> str:
     """Where a job has written to, and its last line there."""
-    for file in sorted(folder.glob(f"*{number}*")):
+    files = (file for file in sorted(folder.glob(f"*{number}*")) if number in re.findall(r"\d+", file.name))
+    for file in filter(Path.is_file, files):
         lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
         words = [" ".join(line.split()) for line in lines if line.strip()]
-        if words and number in re.findall(r"\d+", file.name):
+        if words:
             return f"job {number} wrote to {file}: {words[-1]}"
     return f"job {number} left no word in {folder}"

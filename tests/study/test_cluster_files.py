@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import dask.config
@@ -15,6 +16,7 @@ from cimstudy.study import cluster, read_deployment, verify
 from cimstudy.study.batch import seconds
 from cimstudy.study.clusterfile import KINDS
 from cimstudy.study.daskconfig import SETTINGS, environment
+from cimstudy.study.pods import within
 
 FOLDER = Path(__file__).parents[2] / "cluster"
 
@@ -185,6 +187,16 @@ def test_a_dry_run_reckons_with_the_workers_of_the_file(plain_study, two_workers
     ten.write_text("kind: slurm\njobs: 5\ncores: 2\nmemory: 2GB\nwalltime: '01:00:00'\n")
     alone, together = (more.dry_run(tmp_path / "s.zarr", cluster=file).seconds for file in (one, ten))
     assert alone == pytest.approx(10 * together)
+
+
+def test_a_call_that_never_returns_is_left_alone():
+    never = threading.Event()
+    with pytest.raises(TimeoutError):
+        within(0.1, never.wait)
+    assert within(60, lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        within(60, lambda: 1 / 0)
+    never.set()
 
 
 def test_walltimes():

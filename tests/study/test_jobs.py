@@ -192,6 +192,15 @@ def test_jobs_that_no_longer_bring_workers_end_the_run(batch, study, tmp_path, m
     assert len(batch.numbers()) >= 3  # and some for the clusters that the run takes in place of the lost one
 
 
+def test_last_words_are_those_of_this_job(tmp_path):
+    assert jobs.last_words(tmp_path, "7") == f"job 7 left no word in {tmp_path}"
+    (tmp_path / "a7").mkdir()
+    (tmp_path / "cimstudy-17.err").write_text("another job")
+    (tmp_path / "cimstudy-7.err").write_text(" \n")
+    (tmp_path / "cimstudy-7.out").write_text("first\n  no   python\n\n")
+    assert jobs.last_words(tmp_path, "7") == f"job 7 wrote to {tmp_path}/cimstudy-7.out: no python"
+
+
 def test_blocks_are_sized_for_all_workers_that_will_come(batch):
     deployment = read_deployment(batch.file(jobs=3, cores=2, queue="held"))
     with deployment.start() as started, jobs.kept_up(started, deployment), Client(started) as client:
