@@ -3,6 +3,11 @@
 import contextlib
 import functools
 import http.server
+import os
+import re
+import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -120,6 +125,58 @@ def test_a_service_that_does_not_answer_is_one_line(study, log, object_store, mo
         ):
             use("s3://nobody/s.zarr")
     assert not log.lines()
+
+
+RUNNER = """
+import sys
+from cimstudy.study import StoreLostError, Study, load_study, remote
+remote.RETRIES = 1  # in workers the full number holds
+load_study(sys.argv[1])
+try:
+    Study.from_json(sys.argv[2]).run(sys.argv[3], workers=2, block=(1, 1), progress=False)
+except StoreLostError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.slow
+def test_a_service_that_goes_away_ends_the_run_with_one_line(study, log, object_store, request):
+    file = str(request.path.parent / "logged.py")
+    with server_of_its_own() as (server, address):
+        urllib.request.urlopen(urllib.request.Request(f"{address}/held", method="PUT"))  # noqa: S310 - our own server
+        text = study.replace("workload.sleep", 0.5).replace("trials", 40).to_json()
+        runner = subprocess.Popen(
+            [sys.executable, "-c", RUNNER, file, text, "s3://held/s.zarr"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"AWS_ENDPOINT_URL": address},
+        )
+        waited_for(lambda: len(log.lines()) > 6)
+        server.kill()
+        _, errors = runner.communicate(timeout=240)
+    assert runner.returncode == 1
+    assert re.fullmatch(r"s3://held/s\.zarr(\.lock)?: the object store fails \(.*error sending request\)\n", errors)
+
+
+@contextlib.contextmanager
+def server_of_its_own():
+    """An S3 server that can be killed, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        waited_for(answers)
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_results_may_be_read_over_http(run, study, tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import obstore
 import pytest
 import xarray as xr
 import zarr
@@ -28,8 +29,11 @@ from cimstudy.study.evaluate import Outcome
 from cimstudy.study.layout import columns
 from cimstudy.study.lock import is_held, locked
 from cimstudy.study.merge import rows_of
+from cimstudy.study.place import is_url, opened
 from cimstudy.study.plan import DONE, FAILED, PENDING, Block, unfinished
 from cimstudy.study.prepare import enter
+from cimstudy.study.remote import Remote
+from cimstudy.study.remote import bucket as client_of
 from cimstudy.study.task import Receipt, pack, run_block
 from cimstudy.study.workload import metrics_of
 
@@ -202,18 +206,39 @@ class KilledError(BaseException):
 @contextlib.contextmanager
 def killed_after(writes):
     """End the client in place of its write number `writes`. Yields whether that happened, in a list."""
-    write, left, killed = LocalStore.set, [writes], []
+    left, killed = [writes], []
 
-    async def counted(self, key, value):
-        left[0] -= 1
-        if left[0] < 0:
-            killed.append(key)
-            raise KilledError(key)
-        await write(self, key, value)
+    def counted(write):
+        async def counting(self, key, value):
+            left[0] -= 1
+            if left[0] < 0:
+                killed.append(key)
+                raise KilledError(key)
+            await write(self, key, value)
+
+        return counting
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
-        patch.setattr(LocalStore, "set", counted)
+        for kind in (LocalStore, Remote):
+            patch.setattr(kind, "set", counted(kind.set))
         yield killed
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
+def home(request, tmp_path):
+    """Where the stores of a test are: a folder, or a bucket."""
+    return str(tmp_path) if request.param == "local" else request.getfixturevalue("bucket")
+
+
+def copied(home, old, new):
+    """The location of a copy of a store."""
+    if not is_url(home):
+        shutil.copytree(Path(home, old), Path(home, new))
+        return f"{home}/{new}"
+    for page in obstore.list(client_of(home), f"{old}/"):
+        for entry in page:
+            obstore.copy(client_of(home), entry["path"], entry["path"].replace(old, new, 1))
+    return f"{home}/{new}"
 
 
 def every_write(step=3):
@@ -225,9 +250,9 @@ def every_write(step=3):
             return
 
 
-def test_a_creation_that_dies_at_any_write_is_done_anew(logged_study, tmp_path):
+def test_a_creation_that_dies_at_any_write_is_done_anew(logged_study, home):
     for writes, ends in every_write():
-        store = tmp_path / f"{writes}.zarr"
+        store = f"{home}/{writes}.zarr"
         with killed_after(writes) as killed:
             prepared(logged_study, store)
         ends.append(bool(killed))
@@ -236,13 +261,12 @@ def test_a_creation_that_dies_at_any_write_is_done_anew(logged_study, tmp_path):
     assert len(ends) > 5
 
 
-def test_an_extension_that_dies_at_any_write_harms_no_reader_and_is_completed(study, log, tmp_path):
+def test_an_extension_that_dies_at_any_write_harms_no_reader_and_is_completed(study, log, home):
     axes = [Axis("device.programming.std", [0.05, 0.0, 0.1]), Axis("crossbar.adc.bits", [5, 7, 6])]
     larger = study.replace("space", Grid([*axes, Axis("crossbar.dac.bits", [8, 7])])).replace("trials", 5)
-    fill(study, tmp_path / "first.zarr", (3, 2))
+    fill(study, f"{home}/first.zarr", (3, 2))
     for writes, ends in every_write():
-        store = tmp_path / f"{writes}.zarr"
-        shutil.copytree(tmp_path / "first.zarr", store)
+        store = copied(home, "first.zarr", f"{writes}.zarr")
         with killed_after(writes) as killed:
             prepared(larger, store)
         ends.append(bool(killed))
@@ -261,7 +285,7 @@ def plain_sizes(store):
     """Points and trials as plain xarray sees them, without a warning and with all values readable."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        sizes = xr.open_zarr(store, chunks=None).load().sizes
+        sizes = xr.open_zarr(opened(str(store)), chunks=None).load().sizes
     return sizes["point"], sizes["trial"]
 
 
