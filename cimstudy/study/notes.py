@@ -126,6 +126,8 @@ def remove(folder: str, name: str) -> None:
 
 def texts(folder: str) -> Iterator[str]:
     """All notes in a folder."""
+    if folder.startswith(("http://", "https://")):
+        return  # a web server lists nothing, and no run writes there
     if is_url(folder):
         opened(folder)
         from cimstudy.study.remote import texts_under  # noqa: PLC0415 - obstore is an extra
