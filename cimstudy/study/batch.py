@@ -101,7 +101,7 @@ class Batch(Remote):
         if shutil.which(self.submit) is None:
             raise InputError(f"{self.submit} is not on this machine; allowed: a machine from which jobs are submitted")
         try:
-            return cluster_class(**self.options())
+            return cluster_class(**self.options(), scheduler_options={"dashboard_address": ":0"})  # on any free port
         except (RuntimeError, ValueError, OSError) as error:  # such as an interface that there is not
             raise InputError(f"the scheduler did not start: {error}") from None
 
