@@ -6,6 +6,8 @@
 (d) 8-bit weights in 4 slices of 2 bits, differential, 128 rows, 8-bit inputs at once, 8-bit ADC
 (c) as (d), with bit-serial inputs and a conversion for each input bit
 (e) as (d), with Gaussian read noise on every cell
+(n) as (e), beside (d) itself
+(r) (d) for one vector: its limit is the time to read the conductances from memory once
 (p) programming of (d): its limit is the time NumPy needs to draw as many float32 normals
 (w) as (d), with wires: its limit is (d) itself
 (x, s) what 128 x 128 cells with wires multiply by, exactly and by expansion: their limits are 60 ms and 2 ms
@@ -73,6 +75,23 @@ def product_rows(shape: tuple[int, int], batch: int, seconds: float) -> list[dic
     return rows
 
 
+def beside_row(shape: tuple[int, int], batch: int, seconds: float) -> dict[str, Any]:
+    """(e) beside (d)."""
+    rng = np.random.default_rng(1)
+    w, x = rng.standard_normal(shape, dtype=np.float32), rng.standard_normal((batch, shape[0]), dtype=np.float32)
+    noisy, quiet = (analog.program_matrix(w, CONFIGURATIONS[name], 0) for name in "ed")
+    return row("n", shape, batch, *medians(lambda: noisy.matmul(x), lambda: quiet.matmul(x), seconds=seconds))
+
+
+def reading_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
+    """(d) for one vector beside a sum over its conductances, which waits for memory alone."""
+    rng = np.random.default_rng(1)
+    w, x = rng.standard_normal(shape, dtype=np.float32), rng.standard_normal((1, shape[0]), dtype=np.float32)
+    matrix = analog.program_matrix(w, CONFIGURATIONS["d"], 0)
+    held = matrix.planes.reshape(-1)
+    return row("r", shape, 1, *medians(lambda: matrix.matmul(x), lambda: held @ held, seconds=seconds))
+
+
 def programming_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
     """Programming of (d): two cells a weight and slice."""
     hardware = CONFIGURATIONS["d"]
@@ -127,6 +146,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="least time for each measured call")
     seconds = parser.parse_args().seconds
     rows = [found for shape in SHAPES for batch in BATCHES for found in product_rows(shape, batch, seconds)]
+    rows += [beside_row(shape, batch, seconds) for shape in SHAPES for batch in BATCHES[1:]]
+    rows += [reading_row(shape, seconds) for shape in SHAPES]
     rows += [programming_row(shape, seconds) for shape in SHAPES]
     rows += [wired_row(shape, batch, seconds) for shape in SHAPES for batch in BATCHES[1:]]
     rows += array_rows(seconds)

@@ -1,6 +1,7 @@
 """Laws of the analog product: limits, closed forms, a plain reference, statistics of errors and noise."""
 
 import math
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -192,6 +193,21 @@ def test_calibrated_ranges_cover_the_stated_share_of_currents():
     held = np.rint(W / np.abs(W).max() * 127) / 127
     currents = np.concatenate([levels[:, tile] @ held[tile] for tile in row_tiles(200, 128)])
     assert abs((np.abs(currents) > mapped.ranges.adc[0]).mean() - 0.1) < 1e-3
+
+
+def test_programming_and_multiplying_take_little_more_than_the_conductances():
+    n = 1024
+    w, x = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32), np.ones((64, n), np.float32)
+    device = Device(programming=NormalOfTarget(std=0.05))
+    hardware = Hardware(device=device, crossbar=Crossbar(weights=SLICED, adc=Adc(range="full")))
+    program_matrix(w[:64, :64], hardware, 0).matmul(x[:, :64])  # compiles
+    tracemalloc.start()
+    try:
+        matrix = program_matrix(w, hardware, 0)
+        matrix.matmul(x)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * matrix.planes.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_vector_depends_on_the_batch():
