@@ -175,7 +175,8 @@ def lines(hardware: Hardware) -> int:
     if isinstance(coding, Offset):
         return 1
     apart = crossbar.wires is None or not crossbar.wires.interleaved
-    alone = crossbar.current_limit is not None or cells.noise_is_exact(hardware.device) or has_source_lines(crossbar)
+    solved = has_source_lines(crossbar) or (crossbar.wires is not None and hardware.device.current is not None)
+    alone = crossbar.current_limit is not None or cells.noise_is_exact(hardware.device) or solved
     return 2 if coding.subtraction == "digital" or (apart and alone) else 1
 
 
@@ -194,9 +195,10 @@ def weight_planes(hardware: Hardware) -> int:
 
 
 def currents_bend(hardware: Hardware) -> bool:
-    """Whether currents bend with the drive of their rows, which pulses of one bit do not show."""
-    dac = hardware.crossbar.dac
-    return hardware.device.current is not None and (dac is None or pulse_steps(dac) > 1)
+    """Whether currents bend with the drive of their rows, which pulses of one bit do not show unless wires do."""
+    crossbar = hardware.crossbar
+    levels = crossbar.dac is None or pulse_steps(crossbar.dac) > 1
+    return hardware.device.current is not None and (levels or crossbar.wires is not None)
 
 
 def pulses_meet(hardware: Hardware) -> bool:

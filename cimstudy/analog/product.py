@@ -246,15 +246,30 @@ def tile_currents(matrix: ProgrammedMatrix, driven: Drive, outputs: Outputs) -> 
         pulses = np.ascontiguousarray(rows[:, inputs])
         for index in range(len(matrix.planes)):
             for line, buffer in enumerate(buffers):
-                plane = matrix.planes[index, line, inputs, columns]
-                wired.put_currents(pulses, plane, layout, buffer.reshape(cycles * batch, -1))
-                if matrix.bends is not None:
-                    bent = bent_currents(pulses, driven.steps, matrix.bends[:, index, line, inputs, columns])
-                    np.add(buffer, bent.reshape(buffer.shape), out=buffer)
+                put_currents(matrix, (index, line, inputs), columns, pulses, driven.steps, buffer)
                 if driven.squares is not None:
                     add_read_noise(matrix, driven.squares, buffer, Reader(tile, index, line), outputs)
             for line, currents in enumerate(buffers if direct else at_converters(layout, driven, buffers)):
                 yield Reader(tile, index, line), currents
+
+
+def put_currents(  # noqa: PLR0913, PLR0917 - cells, inputs and where currents go
+    matrix: ProgrammedMatrix, place: tuple[int, int, slice], columns: slice, pulses: Array, steps: int, out: Array
+) -> None:
+    """Write the column currents of one array of rows into `out`, (cycles, batch, n).
+
+    place : slice, line and rows.  pulses : (vectors, rows).  steps : the digit that drives a row fully.
+    """
+    layout, plane, currents = matrix.layout, matrix.planes[place], out.reshape(len(pulses), -1)
+    if matrix.bends is None:
+        wired.put_currents(pulses, plane[:, columns], layout, currents)
+        return
+    bends = matrix.bends[(slice(None), *place)]
+    if layout.hardware.crossbar.wires is not None:
+        currents[...] = steps * wired.bent_currents(pulses / steps, plane, bends, layout, columns)
+        return
+    np.matmul(pulses, plane[:, columns], out=currents)
+    currents += bent_currents(pulses, steps, bends[..., columns])
 
 
 def bent_currents(pulses: Array, steps: int, bends: Array) -> Array:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cimstudy.analog import wires
+from cimstudy.analog import bent, wires
 from cimstudy.analog.mapping import Array, Layout, has_source_lines
 from cimstudy.errors import InputError
 from cimstudy.hardware import Wires
@@ -27,8 +27,33 @@ def put_currents(pulses: Array, plane: Array, layout: Layout, out: Array) -> Non
     if wiring is None or wiring.feed == "rows":
         np.matmul(pulses, plane, out=out)
         return
-    supply = wires.segments(len(plane), g_max * wiring.row_resistance, g_max * wiring.row_terminal_resistance)
+    supply = row_segments(len(plane), wiring, g_max)
     out[...] = wires.source_line_currents(pulses, plane, supply, column_segments(len(plane), wiring, g_max))
+
+
+def bent_currents(drives: Array, g: Array, bends: Array, layout: Layout, columns: slice) -> Array:
+    """Currents of some columns of one row tile whose cells are not ohmic, (vectors, n).
+
+    drives : (vectors, rows).  g : (rows, n_out) and bends : (2, rows, n_out), of all columns, for arrays may lie across
+    the edges of those that are asked for.
+    """
+    wiring, g_max = layout.hardware.crossbar.wires, layout.hardware.device.g_max
+    assert wiring is not None  # noqa: S101 - the caller's branch, for the type checker
+    found = np.empty((len(drives), columns.stop - columns.start), drives.dtype)
+    down = column_segments(len(g), wiring, g_max)
+    for array in array_columns(layout):
+        first, last = max(array.start, columns.start), min(array.stop, columns.stop)
+        if first < last:
+            across = row_segments(array.stop - array.start, wiring, g_max)
+            currents = bent.bent_currents(drives, g[:, array], bends[..., array], across, down)
+            wanted = slice(first - array.start, last - array.start)
+            found[:, first - columns.start : last - columns.start] = currents[:, wanted]
+    return found
+
+
+def row_segments(columns: int, wiring: Wires, g_max: float) -> Array:
+    """Resistances before each column of a row, (columns,), times g_max."""
+    return wires.segments(columns, g_max * wiring.row_resistance, g_max * wiring.row_terminal_resistance)
 
 
 def column_segments(rows: int, wiring: Wires, g_max: float) -> Array:
@@ -66,8 +91,7 @@ def of_arrays(method: Callable[..., Array], cells: Sequence[Array], layout: Layo
     found = np.empty_like(lines)
     for columns in array_columns(layout):
         width = columns.stop - columns.start
-        across = wires.segments(width, g_max * wiring.row_resistance, g_max * wiring.row_terminal_resistance)
-        found[..., columns] = method(lines[..., columns], across, down)
+        found[..., columns] = method(lines[..., columns], row_segments(width, wiring, g_max), down)
     return list(found.reshape(rows, polarities, n_out).swapaxes(0, 1) if wiring.interleaved else found)
 
 

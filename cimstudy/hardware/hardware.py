@@ -35,9 +35,15 @@ class Hardware(Part):
     architecture: Annotated[Architecture, named(Architecture)] = Architecture()
 
     @model_validator(mode="after")
-    def _ohmic_behind_wires(self) -> Self:
-        if self.device.current is not None and self.crossbar.wires is not None:
-            raise ValueError("cells that are not ohmic (device.current) cannot be behind crossbar.wires; allowed: one")
+    def _solvable(self) -> Self:
+        wires = self.crossbar.wires
+        if self.device.current is None or wires is None:
+            return self
+        if wires.interleaved or wires.feed != "rows" or len(self.crossbar.weights.cells) > 1:
+            raise ValueError(
+                "cells that are not ohmic (device.current) have wires only with wires.feed='rows', without "
+                "wires.interleaved, and with one of weights.cells"
+            )
         return self
 
 

@@ -102,8 +102,7 @@ def test_milo_bends_as_published():
     )
 
 
-def test_currents_that_bend_behind_wires_are_refused():
-    with pytest.raises(
-        InputError, match=r"cells that are not ohmic \(device.current\) cannot be behind crossbar.wires"
-    ):
-        Hardware(device=Device(current=CUBIC), crossbar=Crossbar(wires=Wires(row_resistance=1.0)))
+def test_currents_that_bend_are_solved_only_behind_driven_rows():
+    message = r"not ohmic \(device.current\) have wires only with wires.feed='rows', without wires.interleaved"
+    with pytest.raises(InputError, match=message):
+        Hardware(device=Device(current=CUBIC), crossbar=Crossbar(wires=Wires(interleaved=True)))
