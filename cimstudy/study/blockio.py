@@ -14,7 +14,7 @@ from cimstudy.errors import InputError
 from cimstudy.study.evaluate import Outcome, matched
 from cimstudy.study.layout import BOOKKEEPING
 from cimstudy.study.lock import is_held, locked
-from cimstudy.study.place import is_url, opened
+from cimstudy.study.place import Version, is_url, opened, version_of
 from cimstudy.study.plan import DONE, FAILED, Block
 from cimstudy.study.store import LARGE, Arrays, case_arrays, open_group, separator
 
@@ -42,9 +42,14 @@ def check_owned(block: Block, chunk: tuple[int, ...]) -> None:
 
 def check_split(store: str) -> None:
     """Raise InputError if the store's chunks are no blocks any more."""
-    status = zarr.open_array(opened(store), path="status", mode="r", zarr_format=3)
-    if separator(status) == LARGE:
+    if is_compact(store, version_of(store, "status/zarr.json")):
         raise InputError(f"{store} was compacted while a run was at work on it; run again to go on")
+
+
+@lru_cache(maxsize=4)
+def is_compact(store: str, version: Version) -> bool:  # noqa: ARG001 - another version may say otherwise
+    """Whether a store has large chunks in place of blocks."""
+    return separator(zarr.open_array(opened(store), path="status", mode="r", zarr_format=3)) == LARGE
 
 
 def block_lock(store: str, run: str, block: Block, *, wait: bool) -> AbstractContextManager[bool]:

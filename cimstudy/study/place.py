@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from cimstudy.study.remote import Remote
 
 
+Version = tuple[int, int] | str | None
+
+
 def location(store: str | Path) -> str:
     """The store as every process finds it: an absolute path, or a URL. Raises InputError for the whole of a bucket."""
     text = str(store).removeprefix("file://")
@@ -46,3 +49,14 @@ def is_blank(place: str) -> bool:
         return not has_objects(place)
     path = Path(place)
     return not (path.is_file() or (path.is_dir() and any(path.iterdir())))
+
+
+def version_of(place: str, key: str) -> Version:
+    """What is another after a file or object of a store was written anew."""
+    if is_url(place):
+        opened(place)
+        from cimstudy.study.remote import tag_of  # noqa: PLC0415 - obstore is an extra
+
+        return tag_of(place, key)
+    found = Path(place, key).stat()
+    return found.st_ino, found.st_mtime_ns

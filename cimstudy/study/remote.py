@@ -139,6 +139,12 @@ def texts_under(url: str) -> Iterator[str]:
                 yield bytes(obstore.get(bucket(url), name).bytes()).decode()
 
 
+def tag_of(url: str, key: str) -> str | None:
+    """The service's name for the present version of an object."""
+    with explained(url):
+        return obstore.head(bucket(url), key)["e_tag"]
+
+
 @contextlib.contextmanager
 def explained(url: str) -> Iterator[None]:
     """Say in one line what an object store answers.
