@@ -1,11 +1,11 @@
 """The parts of the page, each from the dataset."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -18,26 +18,24 @@ from cimstudy.analysis.report.markup import Markup, element, folded, paragraph, 
 from cimstudy.analysis.report.sample import Sample, left_out, points, thinned
 from cimstudy.analysis.selection import is_category, listed, written
 from cimstudy.analysis.tables import number, text_table
-from cimstudy.analysis.tidy import failures
+from cimstudy.analysis.tidy import STATES, failures
 
 MOST_ROWS = 60  # of a table
 MOST_FAILURES = 20  # kinds of failure that are listed
-PENDING, DONE, FAILED = 0, 1, 2
 
 
 def heading(ds: xr.Dataset) -> Markup:
     """The study's name, its question, and how far it is."""
-    counts = Counter(case_status(ds).to_numpy().ravel().tolist())
-    total = sum(counts.values())
-    size = f"{points(ds)} points, {ds.sizes['trial']} chips at each: {counts[DONE]} of {total} cases are done"
-    failed = f", {counts[FAILED]} failed" if counts[FAILED] else ""
-    partial = f"This report is partial: {counts[PENDING]} of {total} cases are still to be computed."
+    status = case_status(ds).to_numpy()
+    pending, done, failed = (int(np.count_nonzero(status == state)) for state in range(len(STATES)))
+    size = f"{points(ds)} points, {ds.sizes['trial']} chips at each: {done} of {status.size} cases are done"
+    partial = f"This report is partial: {pending} of {status.size} cases are still to be computed."
     return element(
         "header",
         element("h1", str(ds.attrs.get("name", "study"))),
         element("p", question(ds), class_="question"),
-        paragraph(f"{size}{failed}."),
-        *([element("p", partial, class_="partial")] if counts[PENDING] else []),
+        paragraph(f"{size}{f', {failed} failed' if failed else ''}."),
+        *([element("p", partial, class_="partial")] if pending else []),
     )
 
 
