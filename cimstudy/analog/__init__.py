@@ -1,8 +1,9 @@
 """What arrays do to numbers: random streams, mapping, device statistics, converters, the product."""
 
-from cimstudy.analog.mapping import Ranges, row_tiles, weight_planes
+from cimstudy.analog.chain import weight_planes
+from cimstudy.analog.mapping import COLUMNS_TOGETHER, Ranges, columns_together, row_tiles
 from cimstudy.analog.matrix import MappedMatrix, check_time, map_columns, map_matrix, program_matrix
-from cimstudy.analog.product import COLUMNS_TOGETHER, ProgrammedMatrix, columns_together
+from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
 from cimstudy.analog.ranges import Listed, find_ranges
 

@@ -7,8 +7,8 @@ many such reads average out, are left out of it. Le Gallo et al., AEM 4, 1700627
 
 import numpy as np
 
-from cimstudy.analog.mapping import Array, Layout
-from cimstudy.analog.product import COLUMNS_TOGETHER
+from cimstudy.analog.levels import Array
+from cimstudy.analog.mapping import COLUMNS_TOGETHER, Layout
 
 
 def factors(layout: Layout, fresh: Array, now: Array) -> Array:

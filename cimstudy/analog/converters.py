@@ -1,27 +1,16 @@
 """Output converters: from the currents of columns to digital sums."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from cimstudy.analog import kernels
-from cimstudy.analog.mapping import Array, Layout, converted_steps
+from cimstudy.analog.chain import converted_steps
+from cimstudy.analog.levels import Array
+from cimstudy.analog.mapping import Layout
+from cimstudy.analog.written import SIGNS, Reader
 from cimstudy.hardware import Adc, Differential, Inl
-
-SIGNS = np.array([1.0, -1.0])  # of the lines of a slice
-
-
-class Reader(NamedTuple):
-    """What reads a column: its converter is that of one array of rows, one slice and one line."""
-
-    tile: int
-    slice: int
-    line: int
-
-    def number(self, layout: Layout) -> int:
-        """Among all readers of a column."""
-        return (self.tile * len(layout.targets.slices) + self.slice) * layout.lines + self.line
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from cimstudy.analog.compensation import factors
-from cimstudy.analog.mapping import Array, Layout, Ranges, check_weights
+from cimstudy.analog.levels import Array, check_weights
+from cimstudy.analog.mapping import Layout, Ranges
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.programming import program
 from cimstudy.analog.random import Key

@@ -13,9 +13,12 @@ from itertools import accumulate
 import numpy as np
 
 from cimstudy.analog import cells, kernels, wired
-from cimstudy.analog.mapping import Array, Layout, Polarity, Slice, Targets, currents_bend
+from cimstudy.analog.chain import currents_bend
+from cimstudy.analog.levels import Array, Slice, Targets
+from cimstudy.analog.mapping import Layout, Polarity
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
+from cimstudy.analog.written import WrittenMatrix
 from cimstudy.hardware import Offset
 
 BLOCK_CELLS = 2**16  # cells of one plane that are written together: 256 kB of float32
@@ -25,13 +28,11 @@ def program(layout: Layout, key: Key, time: float) -> ProgrammedMatrix:
     """The matrix in the cells of one chip, `time` seconds after it was written, with its reference columns if any."""
     coding = layout.hardware.crossbar.weights
     referenced = isinstance(coding, Offset) and coding.subtraction == "reference_column"
-    matrix = write(layout, key, time)
-    if not referenced:
-        return matrix
-    return replace(matrix, reference=write(reference_columns(layout), key.of("reference"), time))
+    reference = write(reference_columns(layout), key.of("reference"), time) if referenced else None
+    return ProgrammedMatrix(**vars(write(layout, key, time)), reference=reference, compensation=None)
 
 
-def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
+def write(layout: Layout, key: Key, time: float = 0.0) -> WrittenMatrix:
     """Write every cell with its error, let it age, and put together what meets before anything clips or rounds."""
     device = layout.hardware.device
     slices = 1 if layout.collapsed else len(layout.targets.slices)
@@ -58,15 +59,13 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> ProgrammedMatrix:
             if variances.ndim:
                 noise = [cells.read_variance(each, device, time) for each in held]
                 add_variances(wired.noise_passed(noise, now, layout), digit, variances[digit.plane, :, rows])
-    return ProgrammedMatrix(
+    return WrittenMatrix(
         layout=layout,
         planes=planes,
+        bends=bends,
         variances=variances,
         noise_key=key.of("read noise"),
         converters=draw_converters(layout, key),
-        reference=None,
-        compensation=None,
-        bends=bends,
     )
 
 

@@ -6,19 +6,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cimstudy.analog.mapping import (
-    Array,
-    Layout,
-    Ranges,
-    converted_steps,
-    described_ranges,
-    row_tiles,
-    tallest,
-    weight_targets,
-)
-from cimstudy.analog.product import Outputs, column_blocks, drive, tile_currents
+from cimstudy.analog.chain import converted_steps, described_ranges
+from cimstudy.analog.drive import drive
+from cimstudy.analog.levels import Array, weight_targets
+from cimstudy.analog.mapping import Layout, Ranges, column_blocks, row_tiles, tallest
+from cimstudy.analog.product import currents_at_converters
 from cimstudy.analog.programming import write
 from cimstudy.analog.random import Key
+from cimstudy.analog.written import Outputs
 from cimstudy.errors import InputError
 from cimstudy.hardware import Coding, Dac, Hardware
 
@@ -150,8 +145,9 @@ def calibrated_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array, 
         cycles = 1 if crossbar.dac is None else crossbar.dac.cycles
         step = -(-len(x) * cycles * len(layout.tiles) * bare.columns // MOST_CURRENTS)
         driven, _ = drive(layout, np.ascontiguousarray(x[::step]), noisy=False)
+        block = [driven.of(slice(None), rows) for rows in layout.tiles]
         for columns in column_blocks(part.shape[1]):
-            for reader, currents in tile_currents(matrix, driven, Outputs(0, columns)):
+            for reader, currents in currents_at_converters(matrix, block, Outputs(0, columns)):
                 found[reader.slice].append(np.abs(currents).ravel())
         first_column += part.shape[1]
     unit, percentile = 1 / converted_steps(crossbar), crossbar.adc.percentile

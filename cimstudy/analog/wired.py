@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cimstudy.analog import bent, wires
-from cimstudy.analog.mapping import Array, Layout, has_source_lines
+from cimstudy.analog.chain import has_source_lines
+from cimstudy.analog.levels import Array
+from cimstudy.analog.mapping import Layout
 from cimstudy.errors import InputError
 from cimstudy.hardware import Wires
 
@@ -18,17 +20,21 @@ def matrix_wires(layout: Layout) -> Wires | None:
     return None if has_source_lines(crossbar) else crossbar.wires
 
 
-def put_currents(pulses: Array, plane: Array, layout: Layout, out: Array) -> None:
-    """Write the column currents of one row tile into `out`, (vectors, n).
+def wires_of(layout: Layout) -> Wires:
+    """The wires of arrays that have some."""
+    wiring = layout.hardware.crossbar.wires
+    assert wiring is not None  # noqa: S101 - the caller's branch, for the type checker
+    return wiring
 
-    pulses : (vectors, rows).  plane : (rows, n), what inputs add to columns; with source lines, conductances.
+
+def source_line_currents(pulses: Array, g: Array, layout: Layout) -> Array:
+    """Column currents of one row tile whose cells are fed by a line beside each column, (vectors, n).
+
+    pulses : (vectors, rows).  g : (rows, n), conductances.
     """
-    wiring, g_max = layout.hardware.crossbar.wires, layout.hardware.device.g_max
-    if wiring is None or wiring.feed == "rows":
-        np.matmul(pulses, plane, out=out)
-        return
-    supply = row_segments(len(plane), wiring, g_max)
-    out[...] = wires.source_line_currents(pulses, plane, supply, column_segments(len(plane), wiring, g_max))
+    wiring, g_max = wires_of(layout), layout.hardware.device.g_max
+    lines = row_segments(len(g), wiring, g_max), column_segments(len(g), wiring, g_max)
+    return wires.source_line_currents(pulses, g, *lines)
 
 
 def bent_currents(drives: Array, g: Array, bends: Array, layout: Layout, columns: slice) -> Array:
@@ -37,8 +43,7 @@ def bent_currents(drives: Array, g: Array, bends: Array, layout: Layout, columns
     drives : (vectors, rows).  g : (rows, n_out) and bends : (2, rows, n_out), of all columns, for arrays may lie across
     the edges of those that are asked for.
     """
-    wiring, g_max = layout.hardware.crossbar.wires, layout.hardware.device.g_max
-    assert wiring is not None  # noqa: S101 - the caller's branch, for the type checker
+    wiring, g_max = wires_of(layout), layout.hardware.device.g_max
     found = np.empty((len(drives), columns.stop - columns.start), drives.dtype)
     down = column_segments(len(g), wiring, g_max)
     for array in array_columns(layout):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cimstudy.analog import Key, map_matrix, program_matrix
-from cimstudy.hardware import Crossbar, Device, Hardware, NormalOfRange, NormalOfTarget
+from cimstudy.hardware import Crossbar, Device, Hardware, NormalOfRange, NormalOfTarget, PolynomialOfTarget, preset
 
 DATA = Path(__file__).parents[1] / "data" / "crossbar"
 ON_OFF_10 = Device(g_min=1e-4, g_max=1e-3)
@@ -104,6 +104,13 @@ def test_outputs_with_wires_equal_those_of_crosssim(name):
     np.testing.assert_allclose(y, golden["Y"], rtol=0, atol=1e-5 * np.abs(golden["Y"]).max())
 
 
+def of_range(name, g_min, g_max):
+    """A preset's programming error, sigma over conductance in siemens, for cells of another range."""
+    known = preset(name)
+    scaled = (c * (g_max / known.g_max) ** (power - 1) for power, c in enumerate(known.programming.coefficients))
+    return Device(g_min=g_min, g_max=g_max, programming=PolynomialOfTarget(coefficients=tuple(scaled)))
+
+
 STATISTICS = {
     # CrossSim's errors are fractions of g_max, ours of g_max - g_min.
     "s01": (ON_OFF_10.replace("programming", NormalOfRange(std=0.02 / 0.9)), {}),
@@ -113,6 +120,8 @@ STATISTICS = {
     "s07": (ON_OFF_10.replace("read_noise", NormalOfRange(std=0.02 / 0.9)), {}),
     "s08": (ON_OFF_10.replace("read_noise", NormalOfTarget(std=0.05)), {}),
     "s09": (ON_OFF_10.replace("read_noise", NormalOfTarget(std=0.05)), {"dac": BIT_SERIAL}),
+    "s12": (of_range("rram-neurram-alt", 1e-6, 39e-6), {}),
+    "s13": (of_range("pcm-joshi", 0.25e-6, 25e-6), {}),
 }
 CHIPS = 400
 
@@ -124,7 +133,7 @@ def output_errors(name):
     mapped = map_matrix(
         golden["W"].T, Hardware(device=device, crossbar=Crossbar(**{"dac": DAC, "adc": None} | crossbar)), dtype=float
     )
-    perfect = mapped.on(mapped.hardware.replace("device", ON_OFF_10.replace("g_min", device.g_min))).program(0)
+    perfect = mapped.on(mapped.hardware.replace("device", device.without_errors())).program(0)
     x = golden["X"].T
     if device.read_noise is None:
         found = [mapped.program(Key.root(7, trial)).matmul(x) for trial in range(CHIPS)]

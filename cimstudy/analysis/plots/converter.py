@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cimstudy.analog import Key, normals
-from cimstudy.analog.converters import Reader, alone
-from cimstudy.analog.mapping import Array
+from cimstudy.analog.converters import alone
+from cimstudy.analog.levels import Array
+from cimstudy.analog.written import Reader
 from cimstudy.analysis.plots.figure import OKABE_ITO, STYLE, matplotlib, style
 from cimstudy.hardware import Adc, Mismatch
 

@@ -1,0 +1,63 @@
+"""Input converters: from inputs to the pulses that drive the rows of arrays."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cimstudy.analog import kernels
+from cimstudy.analog.chain import pulse_steps, pulses_meet
+from cimstudy.analog.levels import Array
+from cimstudy.analog.mapping import Layout
+from cimstudy.errors import InputError
+from cimstudy.hardware import Dac
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Drive:
+    """What the input converters put on the rows.
+
+    pulses : (cycles, batch, rows), digits that drive a row fully at `steps`.  weights : (cycles,), input levels of a
+    digit.  squares : (cycles, batch, rows), what weighs the variance of the cells, or None without noise.
+    """
+
+    pulses: Array
+    weights: Array
+    squares: Array | None
+    steps: int
+
+    def of(self, vectors: slice, rows: slice) -> "Drive":
+        """Some of the vectors on some of the rows."""
+        place = (slice(None), vectors, rows)
+        squares = None if self.squares is None else np.ascontiguousarray(self.squares[place])
+        return replace(self, pulses=np.ascontiguousarray(self.pulses[place]), squares=squares)
+
+
+def drive(layout: Layout, x: Array, *, noisy: bool) -> tuple[Drive, Array]:
+    """The rows' pulses, and the input value of one level, (batch,). x : (batch, n_in).
+
+    Pulses that meet nothing before they are accumulated are one pulse of many levels.
+    """
+    dac = layout.hardware.crossbar.dac
+    levels, scales = np.empty_like(x), np.empty(len(x), x.dtype)
+    bits = x.view(np.int32 if x.itemsize == 4 else np.int64)
+    full = x.dtype.type(layout.ranges.inputs)
+    bottom, top = (-1, 0) if dac is None else (-int(dac.signed), dac.top)
+    if not kernels.convert_inputs(x, bits, full, bottom, top, levels, scales):
+        raise InputError("inputs hold NaN or infinite values; allowed: finite numbers")
+    together = layout.collapsed or pulses_meet(layout.hardware)
+    digits, weights = pulses_of(dac, levels) if noisy or not together else (levels[None], np.ones(1, x.dtype))
+    squares = np.square(digits) if noisy else None
+    if together:
+        squares = None if squares is None else np.tensordot(np.square(weights), squares, axes=1)[None]
+        digits, weights = levels[None], np.ones(1, x.dtype)
+    steps = max(top, 1) if together else pulse_steps(dac)
+    return Drive(pulses=digits, weights=weights, squares=squares, steps=steps), scales
+
+
+def pulses_of(dac: Dac | None, levels: Array) -> tuple[Array, Array]:
+    """Input levels (batch, n_in) as pulses: their digits (cycles, batch, n_in), and levels per digit, (cycles,)."""
+    if dac is None or dac.serial_bits is None:
+        return levels[None], np.ones(1, levels.dtype)
+    digits = np.empty((dac.cycles, *levels.shape), levels.dtype)
+    kernels.serial_digits(levels, dac.serial_bits, digits)
+    return digits, (2.0 ** (dac.serial_bits * np.arange(dac.cycles))).astype(levels.dtype)
