@@ -16,7 +16,8 @@ import xarray as xr
 import zarr
 
 from cimstudy.analysis import shown, table
-from cimstudy.cli import assignment, duration, file_name
+from cimstudy.cli.options import assignment, file_name
+from cimstudy.cli.printing import duration
 from cimstudy.errors import InputError
 from cimstudy.hardware import presets
 
