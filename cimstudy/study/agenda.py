@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +32,21 @@ class Agenda:
         self._needed, self._status = prepared.needed.copy(), prepared.status.copy()
         self._wanted = prepared.wanted(retry_failed=manner.retry_failed)
         self._blocks = prepared.plan.blocks(self._wanted, manner.order)
+        self._soon: deque[Block] = deque()  # those that were looked at ahead
         self._later: list[tuple[int, int, Block]] = []  # by trial, then as they came
         self._count = itertools.count()
 
     def take(self) -> Job | None:
         """The next task; None if there is none, as far as is known."""
-        block = next(self._blocks, None)
+        block = self._soon.popleft() if self._soon else next(self._blocks, None)
         if block is None and self._later:
             block = heapq.heappop(self._later)[2]
         return None if block is None else self._job(block)
+
+    def is_ending(self, count: int) -> bool:
+        """Whether fewer than `count` tasks are left, as far as is known."""
+        self._soon.extend(itertools.islice(self._blocks, max(0, count - len(self._soon))))
+        return len(self._soon) + len(self._later) < count
 
     def settle(self, job: Job) -> int:
         """Take note of a finished task. Returns how many more cases the stopping rule now asks for."""

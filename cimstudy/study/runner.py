@@ -4,21 +4,21 @@ import contextlib
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client
 
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
 from cimstudy.study.blockio import Case, block_lock, write_block
-from cimstudy.study.cluster import LOST, awaited, capacity, check_threads, connect, result_of, slots
+from cimstudy.study.cluster import LOST, awaited, capacity, check_threads, connect, slots
 from cimstudy.study.compaction import split
 from cimstudy.study.evaluate import Outcome
-from cimstudy.study.isolated import run_isolated
+from cimstudy.study.flight import receipts
 from cimstudy.study.layout import Column, columns
 from cimstudy.study.lock import PILOT, locked
 from cimstudy.study.merge import rows_of
@@ -31,15 +31,13 @@ from cimstudy.study.resolve import Resolution
 from cimstudy.study.results import open_results
 from cimstudy.study.stop import ClusterLostError, Interrupted
 from cimstudy.study.study import Study
-from cimstudy.study.task import Job, Payload, Receipt, pack, run_block
+from cimstudy.study.task import Payload, pack
 from cimstudy.study.workload import metrics_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-IN_FLIGHT = 3  # blocks for each worker: enough to keep it busy, few enough to lose and to blame
 CLUSTERS = 5  # that a run takes, one after the other, before it gives up
-RECOUNT = 5.0  # s between looks how many workers there are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,69 +198,3 @@ def opening(run: Run, prepared: Ready, dashboard: str) -> State:
         started=time.time(),
         dashboard=dashboard,
     )
-
-
-def receipts(client: Client, payload: Payload, agenda: Agenda) -> Iterator[tuple[Job, Receipt]]:
-    """Run the agenda's jobs and yield each with its receipt; what the caller settles may put more on the agenda.
-
-    A job whose block another runner is at comes again when there is no other, and then waits for that runner.
-    """
-    flight, busy = Flight(client, payload), list[Job]()
-    try:
-        while True:
-            while not flight.is_full() and (job := agenda.take() or waiting(busy)):
-                flight.submit(job)
-            if not flight.running:
-                return
-            yield from flight.landed(busy)
-    finally:
-        flight.cancel()
-
-
-def waiting(busy: list[Job]) -> Job | None:
-    """The next job to wait for, taken from the list; None if there is none."""
-    return replace(busy.pop(0), wait=True) if busy else None
-
-
-class Flight:
-    """The tasks in flight: a few for each worker."""
-
-    def __init__(self, client: Client, payload: Payload) -> None:
-        self.running: dict[Future[Receipt], Job] = {}
-        self._client, self._payload = client, payload
-        self._done = as_completed(loop=client.loop)  # type: ignore[no-untyped-call]
-        self._counted, self._room = float("-inf"), 1
-
-    def submit(self, job: Job, task: Callable[[Payload, Job], Receipt] = run_block) -> None:
-        """Send a job on its way."""
-        future = self._client.submit(task, self._payload, job, pure=False, retries=0)
-        self.running[future] = job
-        self._done.add(future)  # type: ignore[no-untyped-call]
-
-    def landed(self, busy: list[Job]) -> Iterator[tuple[Job, Receipt]]:
-        """Wait for a task and yield its job and receipt, unless the job is put in `busy`.
-
-        A job whose task kills its workers is sent again, to run in child processes.
-        """
-        future = next(self._done)
-        job = self.running.pop(future)
-        try:
-            receipt = result_of(future)
-        except KilledWorker:
-            self.submit(job, run_isolated)
-            return
-        if receipt.busy:
-            busy.append(job)
-        else:
-            yield job, receipt
-
-    def is_full(self) -> bool:
-        """Whether there are enough tasks for now. Clusters grow and shrink, so workers are counted now and then."""
-        if time.monotonic() - self._counted > RECOUNT:
-            self._counted, self._room = time.monotonic(), IN_FLIGHT * slots(self._client)
-        return len(self.running) >= self._room
-
-    def cancel(self) -> None:
-        """Call back what is still in flight: the cluster may not be ours, and go on."""
-        with contextlib.suppress(Exception):  # or be gone
-            self._client.cancel(list(self.running))  # type: ignore[no-untyped-call]

@@ -119,16 +119,26 @@ def finish(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) ->
 
 def complete(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) -> Receipt:
     """Evaluate what a block lacks and write it, with its lock held."""
-    status = block_status(handles(job.store, job.run), job.block)
-    wanted = unfinished(status, retry_failed=job.retry_failed)
-    todo = [case for case in cases(job) if wanted[place(job, case)]]
-    if todo:
-        found = dict(zip(todo, outcomes(todo), strict=True))
-        if not is_ours(job.store, job.run, job.block):
-            return Receipt(busy=True)
-        status = write_block(job.store, job.run, job.block, found)
-    failed = sum(int(status[place(job, case)] == FAILED) for case in cases(job))
-    return Receipt(failed=failed)
+    todo = lacking(job)
+    return record(job, dict(zip(todo, outcomes(todo), strict=True)))
+
+
+def lacking(job: Job) -> list[Case]:
+    """The cases that a block lacks, as the store is now."""
+    wanted = unfinished(block_status(handles(job.store, job.run), job.block), retry_failed=job.retry_failed)
+    return [case for case in cases(job) if wanted[place(job, case)]]
+
+
+def record(job: Job, found: Mapping[Case, Outcome]) -> Receipt:
+    """Write what was found of a block, if this process still has its lock."""
+    if not is_ours(job.store, job.run, job.block):
+        return Receipt(busy=True)
+    status = (
+        write_block(job.store, job.run, job.block, found)
+        if found
+        else block_status(handles(job.store, job.run), job.block)
+    )
+    return Receipt(failed=sum(int(status[place(job, case)] == FAILED) for case in cases(job)))
 
 
 def cases(job: Job) -> list[Case]:

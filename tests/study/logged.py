@@ -2,6 +2,7 @@
 
 import functools
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,7 @@ class Logged(Part):
 
     log: str = ""  # a line for each evaluation; "": none
     sleep: float = Field(default=0.0, ge=0)
+    jitter: float = Field(default=0.0, ge=0)  # s, the most that a case sleeps by chance
     time: float = Field(default=0.0, ge=0)
     raises: tuple[tuple[int, int], ...] = ()  # (ADC bits, trial) of cases that raise
     exits: tuple[tuple[int, int], ...] = ()  # of cases that end their process
@@ -56,7 +58,7 @@ class Logged(Part):
     def __call__(self, hardware, *, seed, trial):
         bits = hardware.crossbar.adc.bits
         std = hardware.device.programming.std
-        time.sleep(self.sleep)
+        time.sleep(self.sleep + self.jitter * random.random())  # noqa: S311 - never twice the same order
         if self.log:
             note(self.log, f"{bits} {std:g} {hardware.crossbar.dac.bits} {self.time:g} {trial} {os.getpid()}")
         case = (bits, trial)

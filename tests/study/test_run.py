@@ -71,6 +71,15 @@ def test_the_number_of_workers_changes_no_bit(run, study, tmp_path):
     same_metrics(alone, run(study))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("workers", "block"), [(1, (2, 2)), (2, (1, 4)), (4, (3, 1)), (4, None)])
+def test_neither_workers_nor_blocks_nor_order_nor_a_second_run_change_a_bit(run, study, tmp_path, workers, block):
+    jittery = study.replace("workload.jitter", 0.1)
+    jittery.replace("trials", 3).run(tmp_path / "s.zarr", workers=workers, block=block, progress=False)
+    found = jittery.replace("trials", 8).run(tmp_path / "s.zarr", workers=workers, progress=False)
+    same_metrics(found, run(study.replace("trials", 8), "other.zarr"))
+
+
 def test_a_plain_function_is_a_workload_and_its_results_name_the_metrics(run, plain_study):
     ds = run(plain_study)
     assert ds.half.sel(trial=3, adc_bits=5).values.tolist() == [8.5, 8.5]
