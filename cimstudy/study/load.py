@@ -82,10 +82,18 @@ def execute(name: str, source: Source) -> ModuleType:
 
 
 def forget(folder: Path) -> None:
-    """Drop what was loaded from this folder before: the files may have changed."""
-    for name in [name for name, source in shipped.items() if Path(source.file).parent == folder]:
+    """Drop what was loaded from this folder before, if a file has changed since: others may have imported it."""
+    loaded = {name: source for name, source in shipped.items() if Path(source.file).parent == folder}
+    if all(text_of(Path(source.file)) == source.text for source in loaded.values()):
+        return
+    for name in loaded:
         del shipped[name]
         sys.modules.pop(name, None)
+
+
+def text_of(file: Path) -> str | None:
+    """What a file holds; None if it is gone."""
+    return file.read_text("utf-8") if file.is_file() else None
 
 
 def module_name(file: Path) -> str:

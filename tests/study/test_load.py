@@ -43,6 +43,16 @@ def test_loading_a_changed_file_again_gives_the_changed_study(write):
     assert load_study(write(HEAD + WORKLOAD + "study = Study(name='new', workload=constant)")).name == "new"
 
 
+def test_studies_from_two_files_of_a_folder_can_both_be_run(write):
+    study = (
+        f"{HEAD}import functools\n@functools.cache\ndef model():\n    return 2.0\n"
+        "def constant(hardware, *, seed, trial):\n    return {'x': model()}\n"
+    )
+    one = load_study(write(f"{study}study = Study(name='one', workload=constant)", "one_file.py"))
+    other = load_study(write(f"{study}study = Study(name='other', workload=constant)", "other_file.py"))
+    assert [unpack(pack(loaded))[0].name for loaded in (one, other)] == ["one", "other"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
