@@ -18,7 +18,8 @@ from cimstudy.study.cluster import connect
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-WITH_TESTS_OF_THEIR_OWN = {DOCS / "guides" / f"add-{what}.md" for what in ("a-device", "an-effect")}
+TUTORIAL = DOCS / "tutorial.md"
+WITH_TESTS_OF_THEIR_OWN = {TUTORIAL, *(DOCS / "guides" / f"add-{what}.md" for what in ("a-device", "an-effect"))}
 PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted(DOCS.rglob("*.md"))]
 TEXT = {page: page.read_text("utf-8") for page in PAGES}
 COMMANDS = sorted(
@@ -116,19 +117,25 @@ def test_commands_and_options_exist(command):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_tutorial_can_be_followed(tmp_path):
-    """Its files and commands, in their order, typed by a reader."""
-    page = DOCS / "tutorial.md"
+def test_the_tutorial_can_be_followed(tmp_path, monkeypatch):
+    """Its files, Python and commands, in their order, typed by a reader."""
+    monkeypatch.chdir(tmp_path)
     environment = os.environ | {"MPLBACKEND": "agg"}
-    for fenced, title, text, command in re.findall(
-        r'^(```(?:python|yaml) title="([^"]+)"\n(.*?)^```$)|^ {4}(cimstudy .*?)$', TEXT[page], re.DOTALL | re.MULTILINE
+    scope = {}
+    for title, text, command in re.findall(
+        r'^(?:```(?:python|yaml)(?: title="([^"]+)")?\n(.*?)^```| {4}(cimstudy .*?))$',
+        TEXT[TUTORIAL],
+        re.DOTALL | re.MULTILINE,
     ):
-        if fenced:
-            (tmp_path / title).write_text(text, "utf-8")
-            continue
-        typed = [sys.executable, "-m", *shlex.split(command)]
-        done = subprocess.run(typed, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if title:
+            Path(title).write_text(text, "utf-8")
+        elif text:
+            exec(compile(text, str(TUTORIAL), "exec"), scope)  # noqa: S102 - the page is ours
+        else:
+            typed = [sys.executable, "-m", *shlex.split(command)]
+            done = subprocess.run(typed, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    assert {"agree", "paired"} <= set(scope)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
