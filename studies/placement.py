@@ -1,11 +1,11 @@
 """Placement: which matrices of a small language model can go to analog arrays, how high these may be, how fine read.
 
-The bundled model on ReRAM (rram-neurram) with all its matrices in crossbars, with those of attention alone, of the
-feed-forward networks alone, and with all but the last layer's `ffn.down`, by the rows of an array and the resolution of
-its converters, on 8 chips each.
+The bundled model on ReRAM (rram-neurram) with the matrices of attention in crossbars, with those of the feed-forward
+networks, with both, and with the output head, too, by the rows of an array and the resolution of its converters, on 8
+chips each.
 
     cimstudy run studies/placement.py
-    cimstudy plot results/placement.zarr heatmap --x crossbar_rows --y architecture --select adc_bits=6
+    cimstudy plot results/placement.zarr heatmap --x crossbar_rows --y architecture --select adc_bits=8
 """
 
 import cimstudy as cim
@@ -25,7 +25,7 @@ study = cim.Study(
         {
             "architecture": [cim.Architecture(name=name, crossbar=held) for name, held in PLACES.items()],
             "crossbar.rows": [64, 128, 256],
-            "crossbar.adc.bits": [5, 6, 8],
+            "crossbar.adc.bits": [5, 8],
         }
     ),
     trials=8,

@@ -19,7 +19,7 @@ from cimstudy.transformer.chip import Watch
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SIGNAL_TO_NOISE = Metric(
-    long_name="power of a digital product over that of its error on the chip, for the same input",
+    long_name="signal-to-noise ratio of the product",
     units="dB",
     better="higher",
     dims=("layer", "operator"),

@@ -1,7 +1,9 @@
-"""Draw the pictures of docs/reading.md from the quickstart's store, computed with each layer's products measured.
+"""Draw the pictures of docs/plots.md from the stores of the quickstart, the drift and the placement study.
 
     cimstudy run studies/quickstart.py --set workload.by_layer=true --store results/layers.zarr
-    python scripts/draw_reading.py results/layers.zarr docs/images
+    cimstudy run studies/drift.py
+    cimstudy run studies/placement.py
+    python scripts/draw_docs.py results docs/images
 
 The picture of the report is what Chromium shows of it (pip install playwright).
 """
@@ -15,7 +17,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import cimstudy as cim
-from cimstudy.analysis.plots import heatmap, layers, save, tornado, yield_curve
+from cimstudy.analysis.plots import drift, heatmap, layers, save, tornado, yield_curve
 from cimstudy.analysis.plots.figure import STYLE, style
 
 
@@ -26,8 +28,8 @@ def plots(ds: xr.Dataset, folder: Path) -> Path:
         axes = figure.subplots(2, 2).ravel()
         heatmap(ds, "perplexity", ax=axes[0])
         layers(ds, "signal_to_noise", ax=axes[1], select={"programming_std": 0.02, "adc_bits": 6})
-        yield_curve(ds, "perplexity", hue="adc_bits", ax=axes[2], select={"programming_std": 0.04})
-        tornado(ds, "perplexity", ax=axes[3])
+        tornado(ds, "perplexity", ax=axes[2])
+        yield_curve(ds, "perplexity", hue="adc_bits", ax=axes[3], select={"programming_std": 0.04})
         return save(figure, folder / "plots.png")
 
 
@@ -45,8 +47,23 @@ def page(ds: xr.Dataset, folder: Path) -> Path:
     return folder / "report.png"
 
 
+def ageing(ds: xr.Dataset, folder: Path) -> Path:
+    """Quality over the time since programming."""
+    return save(drift(ds, "perplexity"), folder / "drift.png")
+
+
+def placement(ds: xr.Dataset, folder: Path) -> Path:
+    """Quality by what crossbars hold and how high they are."""
+    return save(
+        heatmap(ds, "perplexity", "crossbar_rows", "architecture", select={"adc_bits": 8}), folder / "placement.png"
+    )
+
+
+DRAWN = {"layers": (plots, page), "drift": (ageing,), "placement": (placement,)}
+
 if __name__ == "__main__":
-    store, target = sys.argv[1], Path(sys.argv[2])
-    results = cim.open_results(store)
-    for draw in (plots, page):
-        print(draw(results, target))
+    stores, target = Path(sys.argv[1]), Path(sys.argv[2])
+    for store, pictures in DRAWN.items():
+        results = cim.open_results(stores / f"{store}.zarr")
+        for draw in pictures:
+            print(draw(results, target))
