@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bench_common import report  # isort: skip - pins threads before NumPy loads
-
 import numpy as np
+from bench_peers import aihwkit_layer
 
 from cimstudy import analog
 from cimstudy.hardware import Adc, Crossbar, Device, Differential, Hardware, NormalOfTarget
@@ -169,21 +169,17 @@ def aihwkit_seconds(folder: Path, tokens: int) -> float | str:
     """
     try:
         import torch  # noqa: PLC0415
-        from aihwkit.nn import AnalogLinear  # noqa: PLC0415
-        from aihwkit.simulator.configs import TorchInferenceRPUConfig  # noqa: PLC0415
+
+        aihwkit_layer(1, 1)
     except ImportError:
         return "not installed"
     torch.set_num_threads(1)
-    tile = TorchInferenceRPUConfig()
-    tile.mapping.max_input_size, tile.mapping.max_output_size = 128, 0
-    tile.forward.inp_res = tile.forward.out_res = 1 / 254
-    tile.forward.out_noise = 0.0
     shapes = list(matrix_shapes(read_config(folder)).values())
     total = 0.0
     for n_in, n_out in sorted(set(shapes)):
         x = torch.randn(tokens, n_in)
         with torch.no_grad():
-            layer = AnalogLinear(n_in, n_out, bias=False, rpu_config=tile).eval()
+            layer = aihwkit_layer(n_in, n_out)
             start = time.perf_counter()
             layer.program_analog_weights()
             layer(x)

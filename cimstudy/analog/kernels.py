@@ -83,6 +83,7 @@ def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
     one = levels.dtype.type(1)
     magnitude = np.iinfo(bits.dtype).max
     steps = levels.dtype.type(top) if top else one
+    lift = one * levels.dtype.type(2.0**100)
     finite = True
     for i in range(x.shape[0]):
         largest, place = bits.dtype.type(0), 0
@@ -95,8 +96,10 @@ def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
                 place += 1
             full = abs(x[i, place]) if largest else one
         finite &= np.isfinite(full) and largest < FIRST_INFINITE[x.itemsize // 8]
-        gain = steps / full
-        convert_row(x[i], gain, levels.dtype.type(bottom) * steps, steps, top, levels[i])
+        if np.isfinite(steps / full):
+            convert_row(x[i], steps / full, levels.dtype.type(bottom) * steps, steps, top, levels[i])
+        else:  # numbers so small that they have no inverse
+            convert_row(x[i] * lift, steps / (full * lift), levels.dtype.type(bottom) * steps, steps, top, levels[i])
         scales[i] = full / steps
     return finite
 

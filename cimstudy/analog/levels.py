@@ -86,10 +86,29 @@ def level_sets(levels: Array, coding: Differential | Offset, top: int) -> tuple[
     return [levels + (top + 1)], float(top + 1)
 
 
-def check_weights(w: Array) -> None:
-    """Raise InputError unless `w` is a finite matrix with at least one element."""
+def checked_weights(values: Any) -> Array:
+    """A matrix of weights. Raises InputError unless it is finite and has at least one element."""
+    w = real_array(values, "weights")
     if w.ndim != 2 or 0 in w.shape:
         raise InputError(f"weights have shape {w.shape}; allowed: (n_in, n_out), neither of them 0")
     if not np.isfinite(w).all():
         count = int(np.size(w) - np.isfinite(w).sum())
         raise InputError(f"weights hold {count} NaN or infinite values of {np.size(w)}; allowed: finite numbers")
+    return w
+
+
+def real_array(values: Any, what: str) -> Array:
+    """Values as an array. Raises InputError unless they are real numbers."""
+    found: Array = np.asarray(values)
+    if found.dtype.kind not in "biuf":
+        raise InputError(f"{what} are of type {found.dtype}; allowed: real numbers")
+    return found
+
+
+def checked_type(dtype: Any) -> type[np.floating[Any]]:
+    """The type of a simulation's numbers. Raises InputError unless it is float32 or float64."""
+    known: dict[Any, type[np.floating[Any]]] = {np.dtype(np.float32): np.float32, np.dtype(np.float64): np.float64}
+    try:
+        return known[np.dtype(dtype)]
+    except (TypeError, KeyError):
+        raise InputError(f"dtype = {dtype}; allowed: float32, float64") from None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cimstudy.analog.compensation import factors
-from cimstudy.analog.levels import Array, check_weights
+from cimstudy.analog.levels import Array, checked_weights
 from cimstudy.analog.mapping import Layout, Ranges
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.programming import program
@@ -52,9 +52,9 @@ def map_matrix(
     w : (n_in, n_out), finite.  calibration : (..., n_in), inputs from which `calibrated` ranges are taken.
     dtype : of the simulation, float32 or float64.  Raises InputError for bad weights or a missing calibration batch.
     """
-    check_weights(w)
-    ranges = find_ranges(Listed((w,)), hardware, calibration=calibration, dtype=dtype)
-    return map_columns(w, hardware, ranges, dtype=dtype)
+    weights = checked_weights(w)
+    ranges = find_ranges(Listed((weights,)), hardware, calibration=calibration, dtype=dtype)
+    return map_columns(weights, hardware, ranges, dtype=dtype)
 
 
 def map_columns(

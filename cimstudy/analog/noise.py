@@ -26,7 +26,9 @@ def add_read_noise(matrix: WrittenMatrix, driven: Drive, currents: Array, reader
         variances = squares @ variances_of(matrix, reader, outputs)
     else:
         variances = matrix.variances * squares.sum(axis=-1, keepdims=True)
-    add_normals(matrix, matrix.noise_key, currents, variances.reshape(*currents.shape[:2], -1), reader, outputs)
+    add_normals(
+        matrix, matrix.noise_key, currents, variances.reshape(*currents.shape[:2], variances.shape[-1]), reader, outputs
+    )
 
 
 def variances_of(matrix: WrittenMatrix, reader: Reader, outputs: Outputs) -> Array:

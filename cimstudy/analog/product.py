@@ -12,7 +12,7 @@ import numpy as np
 from cimstudy.analog.converters import accumulates, conversion_of, subtracts
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive
-from cimstudy.analog.levels import Array
+from cimstudy.analog.levels import Array, real_array
 from cimstudy.analog.mapping import Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
 from cimstudy.analog.written import Outputs, Reader, WrittenMatrix
@@ -48,6 +48,7 @@ class ProgrammedMatrix(WrittenMatrix):
         Read noise is keyed by a vector's number, counted from `first_vector` along the flattened batch.
         """
         n_in, n_out = self.layout.shape
+        x = real_array(x, "inputs")
         if x.ndim == 0 or x.shape[-1] != n_in:
             raise InputError(f"inputs have shape {x.shape}; allowed: (..., {n_in}) for this matrix of {n_in} x {n_out}")
         vectors = np.ascontiguousarray(x, dtype=self.layout.dtype).reshape(-1, n_in)

@@ -37,9 +37,9 @@ class Key:
     def root(cls, seed: int, trial: int = 0) -> Self:
         """The key of one chip: `seed` and `trial` from 0 to 2**32 - 1."""
         for name, value in (("seed", seed), ("trial", trial)):
-            if not 0 <= value < 2**32:
-                raise InputError(f"{name} = {value}: allowed are 0 to {2**32 - 1}")
-        return cls(seed, trial)
+            if not 0 <= value < 2**32 or int(value) != value:
+                raise InputError(f"{name} = {value}: allowed are whole numbers from 0 to {2**32 - 1}")
+        return cls(int(seed), int(trial))
 
     def of(self, *names: str) -> Self:
         """The key of a named part of this stream; different names give unrelated streams."""

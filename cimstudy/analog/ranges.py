@@ -8,7 +8,7 @@ import numpy as np
 
 from cimstudy.analog.chain import converted_steps, described_ranges
 from cimstudy.analog.drive import drive
-from cimstudy.analog.levels import Array, weight_targets
+from cimstudy.analog.levels import Array, checked_type, real_array, weight_targets
 from cimstudy.analog.mapping import Layout, Ranges, column_blocks, row_tiles, tallest
 from cimstudy.analog.product import currents_at_converters
 from cimstudy.analog.programming import write
@@ -18,6 +18,7 @@ from cimstudy.errors import InputError
 from cimstudy.hardware import Coding, Dac, Hardware
 
 MOST_CURRENTS = 2**24  # that a calibration looks at, for each slice
+ROOM = 2.0**32  # between full weights and the ends of the arithmetic: 2**16 inputs of 2**15 levels
 
 
 class Parts(Protocol):
@@ -63,9 +64,10 @@ def find_ranges(
     parts: Parts, hardware: Hardware, *, calibration: Array | None = None, dtype: Any = np.float32
 ) -> Ranges:
     """The ranges of a matrix. Arguments and errors as `map_matrix`."""
-    x = None if calibration is None else np.ascontiguousarray(calibration, dtype=dtype).reshape(-1, parts.n_in)
+    dtype = checked_type(dtype)
+    x = None if calibration is None else checked_calibration(calibration, parts.n_in, dtype)
     bare = Ranges(
-        weights=weight_ranges(parts, hardware.crossbar.weights),
+        weights=weight_ranges(parts, hardware.crossbar.weights, dtype),
         inputs=input_range(hardware.crossbar.dac, x),
         adc=np.zeros(0, dtype),
         columns=sum(part.shape[1] for part in parts),
@@ -73,8 +75,22 @@ def find_ranges(
     return replace(bare, adc=adc_ranges(parts, hardware, bare, x, dtype))
 
 
-def weight_ranges(parts: Parts, coding: Coding) -> Array:
-    """The magnitudes at which weights are clipped, (1,) or (columns,); 1 where all are zero, which keep any scale."""
+def checked_calibration(values: Any, n_in: int, dtype: Any) -> Array:
+    """A calibration batch, (batch, n_in). Raises InputError for another shape, or values that are not finite."""
+    x = real_array(values, "calibration inputs")
+    if not x.size or x.shape[-1:] != (n_in,) or not np.isfinite(x).all():
+        raise InputError(
+            f"the calibration batch of shape {x.shape} is empty, not finite or of another width; "
+            f"allowed: (..., {n_in}) finite numbers"
+        )
+    return np.ascontiguousarray(x, dtype=dtype).reshape(-1, n_in)
+
+
+def weight_ranges(parts: Parts, coding: Coding, dtype: Any) -> Array:
+    """Magnitudes at which weights are clipped, (1,) or (columns,); 1 where all are zero, which keep any scale.
+
+    Raises InputError for weights that leave the arithmetic no room for the sums of a large array.
+    """
     if coding.scale == "column":
         found = np.concatenate([np.percentile(np.abs(part), coding.percentile, axis=0) for part in parts])
     elif coding.percentile == 100:
@@ -82,12 +98,17 @@ def weight_ranges(parts: Parts, coding: Coding) -> Array:
     else:
         magnitudes = np.concatenate([np.abs(part).ravel() for part in parts])
         found = np.array([np.percentile(magnitudes, coding.percentile, overwrite_input=True)])
+    largest, bounds = float(np.max(found)), np.finfo(dtype)
+    low, high = float(bounds.tiny) * ROOM, float(bounds.max) / ROOM
+    if largest and not low <= largest <= high:
+        raise InputError(f"weights reach {largest:g}; allowed in {np.dtype(dtype)}: 0, or {low:.0e} to {high:.0e}")
     return np.where(found > 0, found, 1.0).astype(np.float64)
 
 
 def layout_of(w: Array, hardware: Hardware, ranges: Ranges, *, first_column: int = 0, dtype: Any) -> Layout:
     """Some columns of a matrix laid out, (n_in, n) from `first_column` on."""
     full = ranges.weights if len(ranges.weights) == 1 else ranges.weights[first_column : first_column + w.shape[1]]
+    dtype = checked_type(dtype)
     targets = weight_targets(w, hardware.crossbar.weights, full, dtype)
     return Layout(hardware=hardware, targets=targets, ranges=ranges, dtype=dtype, first_column=first_column)
 
@@ -113,14 +134,12 @@ def adc_ranges(parts: Parts, hardware: Hardware, bare: Ranges, x: Array | None, 
 
 
 def needed(calibration: Array | None, converter: str) -> Array:
-    """The calibration batch; InputError if there is none, or it has no vector or a value that is not finite."""
+    """The calibration batch. Raises InputError if there is none."""
     if calibration is None:
         raise InputError(
             f"crossbar.{converter}.range = 'calibrated' needs a calibration batch, none was given; "
             "without one allowed are " + ("'per_token'" if converter == "dac" else "'full'") + " or numbers"
         )
-    if not calibration.size or not np.isfinite(calibration).all():
-        raise InputError("the calibration batch is empty or not finite; allowed: (..., n_in) finite numbers")
     return calibration
 
 

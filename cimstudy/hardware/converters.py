@@ -14,7 +14,7 @@ from cimstudy.hardware.coding import Bits, Percentile
 from cimstudy.hardware.measured import read_output_noise, read_transitions
 from cimstudy.hardware.part import Part
 
-Positive = Annotated[float, Field(gt=0)]
+FullScale = Annotated[float, Field(ge=1e-9, le=1e9)]
 Spread = Annotated[float, Field(ge=0, le=1)]
 Bend = Annotated[float, Field(ge=-1, le=1)]
 
@@ -32,7 +32,7 @@ class Dac(Part):
     serial_bits: Bits | None = Field(
         default=None, description="bits per pulse; None: one multi-level pulse; 1: bit-serial"
     )
-    range: Literal["per_token", "calibrated"] | Positive = "per_token"
+    range: Literal["per_token", "calibrated"] | FullScale = "per_token"
     percentile: Percentile = Field(default=99.9, description="of input magnitudes, for range='calibrated'")
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ class Adc(Part):
     """
 
     bits: Annotated[int, Field(ge=2, le=16)] = 8
-    range: Literal["full", "calibrated", "granular"] | Positive | tuple[Positive, ...] = "calibrated"
+    range: Literal["full", "calibrated", "granular"] | FullScale | tuple[FullScale, ...] = "calibrated"
     percentile: Percentile = Field(default=99.9, description="of current magnitudes, for range='calibrated'")
     signed: bool = True
     per_pulse: bool = True

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from cimstudy.hardware.coding import Differential, Offset
-from cimstudy.hardware.converters import Adc, Dac, Positive
+from cimstudy.hardware.converters import Adc, Dac, FullScale
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.wires import Wires
 
@@ -32,7 +32,7 @@ class Crossbar(Part):
     weights: Coded = Differential()
     dac: Dac | None = Field(default=Dac(), description="None: inputs are not rounded")
     adc: Adc | None = Field(default=Adc(), description="None: column currents are read exactly")
-    current_limit: Positive | None = Field(
+    current_limit: FullScale | None = Field(
         default=None, description="magnitude at which the current of a column of cells saturates, cell units"
     )
     wires: Wires | None = Field(default=None, description="None: wires have no resistance")

@@ -235,7 +235,7 @@ def test_bad_arrays_are_refused(w, x, message):
 def test_calibrated_ranges_need_a_batch():
     with pytest.raises(InputError, match=r"crossbar.adc.range = 'calibrated' needs a calibration batch"):
         map_matrix(W, Hardware())
-    with pytest.raises(InputError, match=r"the calibration batch is empty or not finite"):
+    with pytest.raises(InputError, match=r"the calibration batch of shape \(2, 200\) is empty, not finite"):
         map_matrix(W, Hardware(), calibration=np.full((2, 200), np.nan))
 
 

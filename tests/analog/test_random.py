@@ -71,5 +71,5 @@ def test_neighbouring_draws_and_planes_are_unrelated():
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_out_of_range_is_refused(seed):
-    with pytest.raises(InputError, match=f"seed = {seed}: allowed are 0 to 4294967295"):
+    with pytest.raises(InputError, match=f"seed = {seed}: allowed are whole numbers from 0 to 4294967295"):
         Key.root(seed)

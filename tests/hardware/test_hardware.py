@@ -48,7 +48,7 @@ REFUSED = [
     (
         "crossbar.adc.range",
         -1.0,
-        "crossbar.adc.range = -1.0: should be 'full', 'calibrated' or 'granular'; should be greater than 0",
+        "should be 'full', 'calibrated' or 'granular'; should be greater than or equal to 0.000000001",
     ),
     ("device.programming.std", -0.1, "device.programming.std = -0.1: should be greater than or equal to 0"),
     ("device.read_noise.std", 0.1, "read_noise is None here and has no fields; first give it a NormalOfRange or"),
@@ -74,7 +74,7 @@ REFUSED = [
         False,
         "adc.signed=False needs currents that are never negative; allowed: dac.signed=False",
     ),
-    ("crossbar.current_limit", 0, "crossbar.current_limit = 0: should be greater than 0"),
+    ("crossbar.current_limit", 0, "crossbar.current_limit = 0: should be greater than or equal to 0.000000001"),
     ("crossbar.adc.range", (1.0, 2.0), "adc.range has 2 values, allowed: one number or 1, a slice each"),
     ("architecture.crossbar", ("a b",), "pattern 'a b': allowed are names, dots, '*' and ranges such as 0-3"),
     (
