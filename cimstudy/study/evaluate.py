@@ -30,15 +30,15 @@ class Outcome:
 def evaluate(resolved: Resolved, seed: int, trial: int) -> Outcome:
     """Evaluate a case. Never raises: what the workload raises is in the outcome, be it SystemExit."""
     memory.restart_peak()
+    values, text, refused = dict[str, NDArray[np.float64]](), "", False
     start = time.perf_counter()
     try:
         result = resolved.workload(resolved.hardware, seed=seed, trial=trial)
         values = {str(name): np.asarray(value, np.float64) for name, value in dict(result).items()}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a case that fails is a result
-        found = Outcome(error=failure_text(error), refused=isinstance(error, InputError))
-    else:
-        found = Outcome(values=values)
-    return replace(found, seconds=time.perf_counter() - start, peak_memory=memory.peak())
+        text, refused = failure_text(error), isinstance(error, InputError)
+    seconds = time.perf_counter() - start
+    return Outcome(values=values, error=text, seconds=seconds, peak_memory=memory.peak(), refused=refused)
 
 
 def failure_text(error: BaseException) -> str:

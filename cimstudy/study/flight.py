@@ -19,9 +19,12 @@ IN_FLIGHT = 3  # tasks for each worker: enough to keep it busy, few enough to lo
 RECOUNT = 5.0  # s between looks how many workers there are
 SHARES = 4  # of a block at the end of a run
 MOST_SHARED = 32  # blocks, which this process writes itself
+WORTH_SHARING = 2.0  # s that a block takes
 
 
-def receipts(client: Client, payload: Payload, agenda: Agenda) -> Iterator[tuple[Job, Receipt]]:
+def receipts(
+    client: Client, payload: Payload, agenda: Agenda, seconds_per_case: float
+) -> Iterator[tuple[Job, Receipt]]:
     """Run the agenda's jobs and yield each with its receipt; what the caller settles may put more on the agenda.
 
     A job whose block another runner is at comes again when there is no other, and then waits for that runner.
@@ -30,7 +33,8 @@ def receipts(client: Client, payload: Payload, agenda: Agenda) -> Iterator[tuple
     try:
         while True:
             while not flight.is_full() and (job := agenda.take() or flight.postponed()):
-                flight.send(job, shared=agenda.is_ending(min(flight.workers, MOST_SHARED)))
+                worth_it = job.todo * seconds_per_case > WORTH_SHARING
+                flight.send(job, shared=worth_it and agenda.is_ending(min(flight.workers, MOST_SHARED)))
             if not flight.running:
                 return
             yield from flight.landed()

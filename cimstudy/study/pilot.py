@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from distributed import Client, KilledWorker
 
@@ -12,6 +13,7 @@ from cimstudy.study.stop import ClusterLostError
 from cimstudy.study.study import Study
 from cimstudy.study.table import Point, Table
 from cimstudy.study.task import Payload, reference_of, try_cases
+from cimstudy.study.workload import has_reference
 
 Place = tuple[int, int]  # the point's number in the space, trial
 
@@ -57,7 +59,11 @@ def fly(client: Client, payload: Payload, study: Study, points: Table, workers: 
             seconds += [outcome.seconds for outcome in found[-1:]]
         if any(not outcome.error for outcome in outcomes.values()):
             break
-    return Pilot(outcomes=outcomes, seconds_per_case=max(seconds, default=1.0), reference=reference(client, payload))
+    return Pilot(
+        outcomes=outcomes,
+        seconds_per_case=max(seconds, default=1.0),
+        reference=reference(client, payload, study.workload),
+    )
 
 
 def try_pairs(
@@ -81,8 +87,10 @@ def picked(points: Table, places: Iterable[Place]) -> tuple[tuple[Point, int], .
     return tuple((points.point(at), trial) for at, trial in places)
 
 
-def reference(client: Client, payload: Payload) -> dict[str, float]:
+def reference(client: Client, payload: Payload, workload: Any) -> dict[str, float]:
     """The digital run's metrics, from a worker. Raises InputError if the workload cannot give them."""
+    if not has_reference(workload):
+        return {}
     try:
         found: dict[str, float] = result_of(client.submit(reference_of, payload, pure=False, retries=0))
     except (ClusterLostError, InputError):

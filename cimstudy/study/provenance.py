@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ PACKAGES = (
 GIT_SECONDS = 10.0  # after which git is not waited for
 
 
+@cache  # they do not change while a process lasts, and looking for one takes milliseconds
 def version(package: str) -> str | None:
     """The installed version of a package; None if it is not installed."""
     try:

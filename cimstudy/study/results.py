@@ -35,7 +35,7 @@ def open_results(store: str | Path) -> xr.Dataset:
     data = xr.open_zarr(opened(place), consolidated=True, chunks={}, zarr_format=3)
     data = data[[*data.attrs["metrics"], *reversed(BOOKKEEPING)]]
     with dask.config.set(scheduler="synchronous"):  # coordinates are small: no cluster is asked for them
-        data = data.assign_coords({name: data[name].load() for name in data.coords})
+        data = data.assign_coords(data.coords.to_dataset().load().coords)
         return gridded(data.assign(decisions(data)))
 
 

@@ -1,6 +1,7 @@
 """Running a study: prepare the store, keep a few blocks in flight for each worker, and let the store remember."""
 
 import contextlib
+import math
 import secrets
 import time
 import uuid
@@ -110,9 +111,10 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
     with joined(run) as client:
         if run.case_timeout is not None:
             check_threads(client)
+        seconds_per_case = math.inf  # as far as is known
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
-            prepared = launch(run, client, payload)
+            prepared, seconds_per_case = launch(run, client, payload)
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
         manner = Manner(
             run=uuid.uuid4().hex,
@@ -124,24 +126,24 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
         report.show(state)
         with noting(run.store) as note:
             note.write(state, slots(client))
-            for job, receipt in receipts(client, payload, agenda):
+            for job, receipt in receipts(client, payload, agenda, seconds_per_case):
                 state = moved(state, job.todo, receipt.failed - job.failed, agenda.settle(job))
                 report.show(state)
                 if note.is_due():
                     note.write(state, slots(client))
 
 
-def launch(run: Run, client: Client, payload: Payload) -> Ready:
-    """Time a case and create the store, or wait until another runner has done so."""
+def launch(run: Run, client: Client, payload: Payload) -> tuple[Ready, float]:
+    """Time a case and create the store, or wait until another runner has done so. Returns also the time, if known."""
     with locked(run.store, PILOT):
         prepared = enter(run.study, run.store, run.resolved)
         if prepared is not None:
             check_chunks(prepared, run.block)
-            return prepared
+            return prepared, math.inf
         pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
         prepared = begin(run, pilot, capacity(client))
         keep(pilot, prepared)
-        return present(run.study, run.store, prepared.rows, run.resolved)
+        return present(run.study, run.store, prepared.rows, run.resolved), pilot.seconds_per_case
 
 
 def keep(pilot: Pilot, prepared: Ready) -> None:

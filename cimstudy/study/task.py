@@ -177,6 +177,5 @@ def try_cases(payload: Payload, picked: tuple[tuple[Point, int], ...]) -> tuple[
 
 
 def reference_of(payload: Payload) -> dict[str, float]:
-    """The digital run's metrics, if the workload knows them."""
-    reference: Callable[[], Mapping[str, float]] | None = getattr(unpack(payload)[0].workload, "reference", None)
-    return {} if reference is None else {name: float(value) for name, value in reference().items()}
+    """The digital run's metrics, of a workload that knows them."""
+    return {name: float(value) for name, value in unpack(payload)[0].workload.reference().items()}

@@ -47,6 +47,11 @@ def coordinates_of(workload: Any) -> Mapping[str, Sequence[Any]]:
     return getattr(workload, "coordinates", {})
 
 
+def has_reference(workload: Any) -> bool:
+    """Whether a workload knows the metrics of a digital run."""
+    return getattr(workload, "reference", None) is not None
+
+
 def checksums_of(workload: Any) -> dict[str, str]:
     """The checksums of a workload's model and data; none if it has none."""
     return dict(workload.checksums()) if hasattr(workload, "checksums") else {}

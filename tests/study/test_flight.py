@@ -14,6 +14,7 @@ WHOLE = (6, 4)  # all cases of the logged study in one block
 @pytest.fixture
 def run(two_workers, tmp_path):
     def running(study, **options):
+        study = study.replace("workload.sleep", 0.1)  # so that sharing is worth it
         return study.run(tmp_path / "s.zarr", cluster=two_workers, progress=False, **options)
 
     return running
@@ -24,7 +25,7 @@ def processes(log):
 
 
 def test_the_last_block_keeps_all_workers_busy_and_each_case_is_evaluated_once(run, study, log):
-    ds = run(study.replace("workload.sleep", 0.1), block=WHOLE)
+    ds = run(study, block=WHOLE)
     assert len(processes(log)) == 2
     assert set(log.cases().values()) == {1}
     assert (ds.status == DONE).all()
