@@ -7,14 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.study.evaluate import Outcome, matched
 from cimstudy.study.layout import BOOKKEEPING
 from cimstudy.study.lock import is_held, locked
-from cimstudy.study.place import Version, is_url, opened, version_of
+from cimstudy.study.place import Version, is_url, version_of
 from cimstudy.study.plan import DONE, FAILED, Block
 from cimstudy.study.store import LARGE, Arrays, case_arrays, open_group, separator
 
@@ -40,16 +39,18 @@ def check_owned(block: Block, chunk: tuple[int, ...]) -> None:
             raise RuntimeError(f"block {block} is not within one chunk of {chunk[:2]}")
 
 
-def check_split(store: str) -> None:
-    """Raise InputError if the store's chunks are no blocks any more."""
-    if is_compact(store, version_of(store, "status/zarr.json")):
+def arrays_now(store: str) -> Arrays:
+    """The arrays with their present shapes. Raises InputError if their chunks are no blocks any more."""
+    arrays = arrays_at(store, version_of(store, "status/zarr.json"))  # who extends a store does so with `status` last
+    if separator(arrays["status"]) == LARGE:
         raise InputError(f"{store} was compacted while a run was at work on it; run again to go on")
+    return arrays
 
 
 @lru_cache(maxsize=4)
-def is_compact(store: str, version: Version) -> bool:  # noqa: ARG001 - another version may say otherwise
-    """Whether a store has large chunks in place of blocks."""
-    return separator(zarr.open_array(opened(store), path="status", mode="r", zarr_format=3)) == LARGE
+def arrays_at(store: str, version: Version) -> Arrays:  # noqa: ARG001 - another version may have another shape
+    """The arrays of a store, opened once for each of its shapes."""
+    return open_arrays(store)
 
 
 def block_lock(store: str, run: str, block: Block, *, wait: bool) -> AbstractContextManager[bool]:
@@ -78,18 +79,14 @@ def block_status(arrays: Arrays, block: Block) -> NDArray[np.int8]:
     return np.asarray(arrays["status"][block.region], np.int8)
 
 
-def write_block(store: str, run: str, block: Block, outcomes: Mapping[Case, Outcome]) -> NDArray[np.int8]:
+def write_block(store: str, block: Block, outcomes: Mapping[Case, Outcome]) -> NDArray[np.int8]:
     """Add outcomes to a block and write it whole. Only with the block's lock held.
 
     Cases that the store has as done stay as they are. A block at the edge of the arrays is written with their present
     shape, for another runner may have extended them. Returns the states of the block's cases. (points, trials).
     """
-    check_split(store)
-    arrays = handles(store, run)
-    chunk = arrays["status"].chunks
-    check_owned(block, chunk)
-    if block.shape != chunk[:2]:
-        arrays = open_arrays(store)
+    arrays = arrays_now(store)
+    check_owned(block, arrays["status"].chunks)
     present = read_block(arrays, block)
     had_errors, shapes = present["error"].any(), case_shapes(arrays)
     for (row, trial), outcome in outcomes.items():

@@ -155,7 +155,7 @@ def keep(pilot: Pilot, prepared: Ready) -> None:
         blocks.setdefault(prepared.plan.holding(row, trial), {})[row, trial] = outcome
     for block, outcomes in blocks.items():
         with block_lock(prepared.store, run, block, wait=True):
-            write_block(prepared.store, run, block, outcomes)
+            write_block(prepared.store, block, outcomes)
 
 
 def begin(run: Run, pilot: Pilot, workers: int) -> Ready:

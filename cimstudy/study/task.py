@@ -133,11 +133,7 @@ def record(job: Job, found: Mapping[Case, Outcome]) -> Receipt:
     """Write what was found of a block, if this process still has its lock."""
     if not is_ours(job.store, job.run, job.block):
         return Receipt(busy=True)
-    status = (
-        write_block(job.store, job.run, job.block, found)
-        if found
-        else block_status(handles(job.store, job.run), job.block)
-    )
+    status = write_block(job.store, job.block, found) if found else block_status(handles(job.store, job.run), job.block)
     return Receipt(failed=sum(int(status[place(job, case)] == FAILED) for case in cases(job)))
 
 

@@ -244,7 +244,7 @@ def test_a_task_that_knew_blocks_writes_nothing_to_a_compact_store(store, finish
     handles(store, "old")
     compact(store)
     with pytest.raises(InputError, match=r"was compacted while a run was at work on it; run again to go on"):
-        write_block(store, "old", block, {})
+        write_block(store, block, {})
     same(store, finished)
 
 

@@ -115,10 +115,8 @@ def block(row, trial, size=(2, 2)):
 
 def test_a_done_case_stays_as_it_is(logged_study, store):
     prepared(logged_study, store)
-    write_block(store, "a", block(0, 0), {(0, 0): outcome(1.0), (1, 1): Outcome(error="E: first\n")})
-    write_block(
-        store, "b", block(0, 0), {(0, 0): Outcome(error="E: late\n"), (0, 1): outcome(2.0), (1, 1): outcome(3.0)}
-    )
+    write_block(store, block(0, 0), {(0, 0): outcome(1.0), (1, 1): Outcome(error="E: first\n")})
+    write_block(store, block(0, 0), {(0, 0): Outcome(error="E: late\n"), (0, 1): outcome(2.0), (1, 1): outcome(3.0)})
     ds = xr.open_zarr(store).isel(point=slice(2), trial=slice(2))
     assert ds.status.values.tolist() == [[DONE, DONE], [PENDING, DONE]]
     assert np.array_equal(ds.loss.values, [[1.0, 2.0], [np.nan, 3.0]], equal_nan=True)
@@ -128,10 +126,10 @@ def test_a_done_case_stays_as_it_is(logged_study, store):
 def test_a_writer_that_knows_an_old_shape_loses_nothing_of_a_newer_one(logged_study, store):
     study = logged_study.replace("trials", 3)
     prepared(study, store)
-    write_block(store, "old", block(0, 2, (2, 1)), {(0, 2): outcome(1.0)})  # opens the arrays with three trials
+    write_block(store, block(0, 2, (2, 1)), {(0, 2): outcome(1.0)})  # opens the arrays with three trials
     prepared(study.replace("trials", 4), store)
-    write_block(store, "new", block(0, 2), {(0, 3): outcome(2.0), (1, 3): outcome(3.0)})
-    write_block(store, "old", block(0, 2, (2, 1)), {(1, 2): outcome(4.0)})
+    write_block(store, block(0, 2), {(0, 3): outcome(2.0), (1, 3): outcome(3.0)})
+    write_block(store, block(0, 2, (2, 1)), {(1, 2): outcome(4.0)})
     ds = xr.open_zarr(store).isel(point=slice(2), trial=slice(2, 4))
     assert ds.loss.values.tolist() == [[1.0, 2.0], [4.0, 3.0]]
     assert (ds.status == DONE).all()
@@ -141,7 +139,7 @@ def test_a_writer_that_knows_an_old_shape_loses_nothing_of_a_newer_one(logged_st
 def test_a_block_that_is_not_within_one_chunk_is_never_written(logged_study, store, row, trial, size):
     prepared(logged_study, store)
     with pytest.raises(RuntimeError, match="is not within one chunk of"):
-        write_block(store, "a", block(row, trial, size), {(row, trial): outcome(1.0)})
+        write_block(store, block(row, trial, size), {(row, trial): outcome(1.0)})
     assert (stores.read_status(stores.open_group(store)) == PENDING).all()
 
 
@@ -155,7 +153,7 @@ def test_a_block_that_is_not_within_one_chunk_is_never_written(logged_study, sto
 )
 def test_a_case_with_other_metrics_than_the_store_fails_and_says_which(logged_study, store, values):
     prepared(logged_study, store)
-    status = write_block(store, "a", block(0, 0), {(0, 0): Outcome(values=values), (0, 1): outcome(1.0)})
+    status = write_block(store, block(0, 0), {(0, 0): Outcome(values=values), (0, 1): outcome(1.0)})
     assert status.tolist() == [[FAILED, DONE], [PENDING, PENDING]]
     error = store_status(store).failures[0].error
     assert error.startswith("ValueError: the workload returned ")
@@ -164,7 +162,7 @@ def test_a_case_with_other_metrics_than_the_store_fails_and_says_which(logged_st
 
 def test_a_result_that_is_not_a_number_is_done(logged_study, store):
     prepared(logged_study, store)
-    write_block(store, "a", block(0, 0), {(0, 0): outcome(np.nan), (0, 1): outcome(np.inf)})
+    write_block(store, block(0, 0), {(0, 0): outcome(np.nan), (0, 1): outcome(np.inf)})
     status = stores.read_status(stores.open_group(store))
     assert status[0, :2].tolist() == [DONE, DONE]
     assert not unfinished(status, retry_failed=True)[0, :2].any()
