@@ -67,16 +67,22 @@ def draw_spread(ax: "Axes", found: Device) -> None:
     targets = targets_of(found, 41)
     unit = found.g_max * MICRO
     fresh = cells_at(found, targets, 0.0)
-    ax.plot(targets * unit, fresh.now.std(axis=1) * unit, color=OKABE_ITO[0], label="device-to-device, as written")
+    ax.plot(targets * unit, spread(fresh.now) * unit, color=OKABE_ITO[0], label="device-to-device, as written")
     if found.drift is not None:
         time, name = late(found)
         aged = cells_at(found, targets, time)
-        ax.plot(targets * unit, aged.now.std(axis=1) * unit, color=OKABE_ITO[1], label=f"device-to-device, {name}")
+        ax.plot(targets * unit, spread(aged.now) * unit, color=OKABE_ITO[1], label=f"device-to-device, {name}")
     noise = np.sqrt(read_variance(fresh, found).mean(axis=1))
     ax.plot(targets * unit, noise * unit, color=OKABE_ITO[2], linestyle="--", label="cycle-to-cycle, of a read")
     ax.set(xlabel="target conductance (µS)", ylabel="standard deviation (µS)")
     ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
     ax.legend(loc="upper left")
+
+
+def spread(held: Array) -> Array:
+    """Standard deviation of the cells of each target, exactly 0 where they are all alike. held : (targets, cells)."""
+    found: Array = (held - held[:, :1]).std(axis=1)
+    return found
 
 
 def draw_ageing(ax: "Axes", found: Device) -> None:
