@@ -65,8 +65,12 @@ def is_text(variable: xr.Variable) -> bool:
 
 
 def storable(attrs: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Attributes of which NetCDF has the type; JSON in place of others."""
-    return {name: value if is_storable(value) else json.dumps(value) for name, value in attrs.items()}
+    """Attributes of which NetCDF has the type; JSON in place of others.
+
+    `bounds` is `value_bounds` there: CF means by it another variable that holds the edges of cells.
+    """
+    named = {"value_bounds" if name == "bounds" else name: value for name, value in attrs.items()}
+    return {name: value if is_storable(value) else json.dumps(value) for name, value in named.items()}
 
 
 def is_storable(value: Any) -> bool:

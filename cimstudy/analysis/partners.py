@@ -37,7 +37,7 @@ def paired(ds: xr.Dataset, metric: str, to: Baseline) -> Paired:
     points = values.size // values.sizes["trial"]
     if isinstance(to, str):
         return Paired(values=values, base=digital(values, metric, to), both=done, comparisons=points)
-    if not to:
+    if not isinstance(to, Mapping) or not to:
         raise InputError("nothing to compare with; allowed: values of axes, such as {'adc_bits': 8}, or 'digital'")
     if "point" not in ds.dims:
         chosen = {name: place_of(ds, name, value) for name, value in to.items()}

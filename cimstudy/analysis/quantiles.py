@@ -28,9 +28,11 @@ def quantile(ds: xr.Dataset, metric: str, q: float | Sequence[float] = 0.5, conf
     Raises InputError for an unknown metric, a quantile or a confidence outside (0, 1), or a dataset without cases.
     """
     check_confidence(confidence)
-    asked = [q] if isinstance(q, int | float) else list(q)
+    asked: list[Any] = np.atleast_1d(np.asarray(q, object)).tolist()
+    if not asked:
+        raise InputError("no quantile is asked for; allowed: one or more, between 0 and 1")
     for share in asked:
-        if not 0 < share < 1:
+        if not isinstance(share, int | float | np.number) or not 0 < share < 1:
             raise InputError(f"quantile {share!r}: allowed are values between 0 and 1, such as 0.05")
     values, done = cases(ds, metric)
     attrs = {"long_name": metric} | values.attrs
@@ -39,7 +41,7 @@ def quantile(ds: xr.Dataset, metric: str, q: float | Sequence[float] = 0.5, conf
         for share in asked
     ]
     found = xr.concat(each, pd.Index(asked, name="quantile"))
-    found = found.isel(quantile=0) if isinstance(q, int | float) else found
+    found = found.isel(quantile=0) if np.ndim(q) == 0 else found
     labelled = {name: described(found[name], attrs, meaning) for name, meaning in MEANINGS.items()}
     return xr.Dataset(labelled | counts(ds, done), attrs={"metric": metric, "confidence": confidence})
 

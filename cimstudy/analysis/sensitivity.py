@@ -89,6 +89,8 @@ def described(name: str, attrs: Mapping[Any, Any]) -> str:
 
 def table_of(ds: xr.Dataset, values: xr.DataArray, done: xr.DataArray) -> Table:
     """What the points' chips responded, without holes. Raises InputError where too little varies, or is done."""
+    if not swept(ds):
+        raise InputError("this study has no axes; sensitivity needs one or more that vary")
     dims = [dim for dim in done.dims if dim != "trial"]
     columns = {name: ds[name].to_numpy() for name in swept(ds)}
     sizes = [done.sizes[dim] for dim in dims]

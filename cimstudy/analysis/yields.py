@@ -1,5 +1,6 @@
 """Yield: the share of chips that meet a specification."""
 
+import numpy as np
 import xarray as xr
 
 from cimstudy.analysis.dataset import cases, check_confidence, counts
@@ -23,11 +24,13 @@ def yield_(
     Variables: share, with its Clopper-Pearson interval ci_low and ci_high; met: how many chips; n and missing. A result
     that is no number meets no limit. Lazy where `ds` is.
 
-    Raises InputError for an unknown metric, no limit, a confidence outside (0, 1), or a dataset without cases.
+    Raises InputError for an unknown metric, no limit or limits that no result can meet, a confidence outside (0, 1), or
+    a dataset without cases.
     """
     check_confidence(confidence)
     if at_most is None and at_least is None:
         raise InputError(f"yield of {metric}: no limit is given; allowed: at_most=, at_least=, or both")
+    check_limits(metric, at_most, at_least)
     values, done = cases(ds, metric)
     good = done & (values == values)  # noqa: PLR0124 - false for what is no number
     good = good if at_most is None else good & (values <= at_most)
@@ -55,3 +58,15 @@ def yield_(
         "met": met.assign_attrs(long_name=what, units="1"),
     }
     return xr.Dataset(found | number, attrs={"metric": metric, "confidence": confidence})
+
+
+def check_limits(metric: str, at_most: Limit | None, at_least: Limit | None) -> None:
+    """Refuse what is no limit, and limits that exclude each other."""
+    for name, limit in (("at_most", at_most), ("at_least", at_least)):
+        number = isinstance(limit, int | float | np.number) and limit == limit  # noqa: PLR0124 - false for NaN
+        if limit is not None and not number and not isinstance(limit, xr.DataArray):
+            raise InputError(f"yield of {metric}: {name} = {limit!r}; allowed: a number or a DataArray of numbers")
+    if isinstance(at_most, int | float) and isinstance(at_least, int | float) and at_most < at_least:
+        raise InputError(
+            f"yield of {metric}: at_most = {at_most:g} is below at_least = {at_least:g}; allowed: up to at_most"
+        )

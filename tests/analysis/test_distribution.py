@@ -142,8 +142,8 @@ def test_normal_chips_hardly_ever_look_collapsed() -> None:
         assert found < 20_000 * 1e-3, chips
 
 
-@pytest.mark.parametrize("q", [0.0, 1.0, 5, math.nan])
-def test_quantiles_outside_0_and_1_are_refused(grid: xr.Dataset, q: float) -> None:
+@pytest.mark.parametrize("q", [0.0, 1.0, 5, math.nan, "half"])
+def test_quantiles_outside_0_and_1_are_refused(grid: xr.Dataset, q: Any) -> None:
     with pytest.raises(InputError, match=r"^quantile .*: allowed are values between 0 and 1, such as 0.05$"):
         quantile(grid, "perplexity", q)
 
@@ -153,6 +153,22 @@ def test_a_yield_without_a_limit_is_refused(grid: xr.Dataset) -> None:
         InputError, match=r"^yield of perplexity: no limit is given; allowed: at_most=, at_least=, or both$"
     ):
         yield_(grid, "perplexity")
+
+
+def test_no_quantile_at_all_is_refused(grid: xr.Dataset) -> None:
+    with pytest.raises(InputError, match=r"^no quantile is asked for; allowed: one or more, between 0 and 1$"):
+        quantile(grid, "perplexity", [])
+
+
+@pytest.mark.parametrize("limit", [math.nan, "low"])
+def test_what_is_no_limit_is_refused(grid: xr.Dataset, limit: Any) -> None:
+    with pytest.raises(InputError, match=rf"at_most = {limit!r}; allowed: a number or a DataArray of numbers$"):
+        yield_(grid, "perplexity", at_most=limit)
+
+
+def test_limits_that_no_result_can_meet_are_refused(grid: xr.Dataset) -> None:
+    with pytest.raises(InputError, match=r"at_most = 2 is below at_least = 3; allowed: up to at_most$"):
+        yield_(grid, "perplexity", at_most=2, at_least=3)
 
 
 def test_a_study_without_cases_is_refused(grid: xr.Dataset) -> None:

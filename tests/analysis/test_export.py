@@ -32,6 +32,14 @@ def test_a_netcdf_file_holds_everything(grid: xr.Dataset, tmp_path: Path) -> Non
         assert (found.attrs["odd"], found.attrs["empty"], found.attrs["yes"]) == ("null", "[]", "true")
 
 
+def test_a_netcdf_file_holds_the_bounds_of_a_metric(grid: xr.Dataset, tmp_path: Path) -> None:
+    """In the attributes of a variable `bounds` would name another one: CF conventions, 7.1."""
+    grid["perplexity"].attrs["bounds"] = [1.0, 256.0]
+    with xr.open_dataset(export(grid, tmp_path / "a.nc"), engine="h5netcdf") as found:
+        assert found["perplexity"].attrs["value_bounds"].tolist() == [1.0, 256.0]
+    assert grid["perplexity"].attrs["bounds"] == [1.0, 256.0]
+
+
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
 def test_rows_are_those_of_tidy(grid: xr.Dataset, tmp_path: Path, suffix: str, read: Any) -> None:
     path = export(grid, tmp_path / f"rows{suffix}", "perplexity")

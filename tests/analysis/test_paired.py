@@ -177,6 +177,7 @@ def test_claims_about_a_grid_are_wrong_at_any_point_as_seldom_as_stated() -> Non
     ("to", "message"),
     [
         ({}, "nothing to compare with; allowed: values of axes, such as {'adc_bits': 8}, or 'digital'"),
+        (8, "nothing to compare with; allowed: values of axes, such as {'adc_bits': 8}, or 'digital'"),
         ({"bits": 8}, "unknown axis 'bits'; this study has: programming_std, adc_bits"),
         ({"adc_bits": 7}, "adc_bits has no value 7; there are: 5, 6, 8"),
         ("analog", "perplexity compared with 'analog': allowed are values of axes; the digital run is 'digital'"),

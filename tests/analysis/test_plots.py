@@ -66,7 +66,7 @@ def test_the_digital_run_is_a_dashed_line_across(grid: xr.Dataset) -> None:
     [
         ("adc_bits", {}, "ADC bits"),
         ("programming_std", {"units": "1"}, "programming std"),
-        ("workload_time", {"units": "s", "long_name": "time since programming"}, "time since programming (s)"),
+        ("workload_time", {"path": "workload.time"}, "time since programming (s)"),
         ("energy", {"units": "J"}, "energy (J)"),
     ],
 )

@@ -210,5 +210,10 @@ def test_too_few_points_and_points_that_do_not_vary_are_refused(make: Callable[.
         sensitivity(make({"adc_bits": [5] * 9}, np.ones((9, 2))), "perplexity")
 
 
+def test_a_study_without_axes_is_refused(grid: xr.Dataset) -> None:
+    with pytest.raises(InputError, match="this study has no axes; sensitivity needs one or more that vary"):
+        sensitivity(grid.isel(programming_std=0, adc_bits=0), "perplexity")
+
+
 def test_a_response_that_does_not_vary_has_no_shares(make: Callable[..., xr.Dataset]) -> None:
     assert sensitivity(make({"adc_bits": range(9)}, np.ones((9, 4))), "perplexity")["first"].isnull().all()

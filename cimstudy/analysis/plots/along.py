@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from cimstudy.analysis.dataset import metrics, own_dims, swept
-from cimstudy.analysis.plots.labels import long_name
+from cimstudy.analysis.plots.labels import is_time, long_name
 from cimstudy.analysis.plots.line import line
 from cimstudy.errors import InputError
 
@@ -70,7 +70,7 @@ def drift(
 def time_axis(ds: xr.Dataset) -> str:
     """The axis that holds times. Raises InputError if there is none."""
     for name in swept(ds):
-        if str(ds[name].attrs.get("path", name)).rpartition(".")[2] == "time":
+        if is_time(ds[name]):
             return name
     raise InputError(
         f"drift needs an axis of time, such as workload.time; this study has: {', '.join(swept(ds)) or 'none'}"

@@ -26,13 +26,23 @@ ACRONYMS = {"adc": "ADC", "dac": "DAC"}
 
 def label(ds: xr.Dataset, name: str, power: int = 0) -> str:
     """What an axis or a metric is called in print, with its unit, times 10**power; the unit 1 is not printed."""
-    return long_name(ds, name) + in_units(str(ds[name].attrs.get("units", "1")), power)
+    return long_name(ds, name) + in_units(unit(ds, name), power)
+
+
+def unit(ds: xr.Dataset, name: str) -> str:
+    """The unit of an axis or a metric."""
+    return str(ds[name].attrs.get("units", "s" if is_time(ds[name]) else "1"))
 
 
 def long_name(ds: xr.Dataset, name: str) -> str:
     """What an axis or a metric is called in print."""
     words = " ".join(ACRONYMS.get(word, word) for word in name.split("_"))
-    return str(ds[name].attrs.get("long_name", words))
+    return str(ds[name].attrs.get("long_name", "time since programming" if is_time(ds[name]) else words))
+
+
+def is_time(axis: xr.DataArray) -> bool:
+    """Whether an axis holds times since programming, in seconds."""
+    return str(axis.attrs.get("path", axis.name)).rpartition(".")[2] == "time"
 
 
 def wrapped(text: str, width: int = 40) -> str:

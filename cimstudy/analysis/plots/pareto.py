@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MOST_WRITTEN = 12  # probabilities that are written beside points
 STEPS = {"lower": "steps-post", "higher": "steps-pre"}  # by which side of `x` is better
 STATISTICS = ("mean", "ci_low", "ci_high")
+PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}  # behind a number, over other marks
 
 
 def pareto(  # noqa: PLR0913, PLR0917 - all but two have defaults, as in xarray's own plots
@@ -109,7 +110,7 @@ def draw_front(ax: "Axes", front: pd.DataFrame, step: str) -> None:
     drawn.set_zorder(0)
     if len(front) <= MOST_WRITTEN:
         for x, y, probability in zip(front["x_mean"], front["mean"], front["probability"], strict=True):
-            ax.annotate(f"{probability:.2f}", (x, y), (4, 4), textcoords="offset points", fontsize=6)
+            ax.annotate(f"{probability:.2f}", (x, y), (4, 4), textcoords="offset points", fontsize=6, bbox=PLATE)
 
 
 def draw_points(ax: "Axes", rows: pd.DataFrame, hue: str | None) -> None:

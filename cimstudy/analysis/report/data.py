@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from cimstudy.analysis.dataset import reference_of, swept
-from cimstudy.analysis.plots.labels import long_name
+from cimstudy.analysis.plots.labels import long_name, unit
 from cimstudy.analysis.report.sample import Sample
 from cimstudy.analysis.selection import is_category, levels, written
 
@@ -50,8 +50,8 @@ def metric(ds: xr.Dataset, name: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 def units(ds: xr.Dataset, name: str) -> str:
     """The unit that is printed; none for plain numbers."""
-    unit = str(ds[name].attrs.get("units", "1"))
-    return "" if unit == "1" else unit
+    found = unit(ds, name)
+    return "" if found == "1" else found
 
 
 def numbers(values: Any) -> list[float | None]:

@@ -107,6 +107,7 @@
     }
     const heights = points.flatMap((point) => [point.y, point.low, point.high]).concat([chart.reference]).filter(isNumber);
     const box = {left: 58, right: width - 12, top: 12, bottom: height - 46};
+    if (chart.x.names && isSlanted(chart.x.names, (box.right - box.left) / chart.x.names.length)) box.bottom -= 18;
     const log = decades(points.map((point) => point.y).concat([chart.reference]).filter(isNumber)) >= Y_DECADES;
     const y = (log ? logScale : linearScale)(log ? heights.filter((value) => value > 0) : heights, box.bottom, box.top, 6);
     const widths = points.flatMap((point) => [point.x, point.left, point.right]).filter(isNumber);
@@ -127,9 +128,11 @@
     follow(host, canvas, placed, width);
   };
 
+  const isSlanted = (names, step) => names.some((text) => text.length * 6.5 > step); // names wider than their room
+
   const frame = (box, x, y, chart, height) => {
     const parts = [];
-    const slanted = chart.x.names && x.ticks.some(([, text]) => text.length * 6.5 > x.step * 1.0);
+    const slanted = chart.x.names && isSlanted(x.ticks.map(([, text]) => text), x.step);
     for (const [value, text] of y.ticks) parts.push(
       svg("line", {class: "grid", x1: box.left, x2: box.right, y1: y.at(value), y2: y.at(value)}),
       svg("text", {x: box.left - 6, y: y.at(value) + 4, "text-anchor": "end"}, text));
