@@ -93,15 +93,17 @@ def tiled(wanted: NDArray[np.bool_], block: tuple[int, int]) -> NDArray[np.bool_
 def block_shape(points: int, trials: int, *, seconds_per_case: float, workers: int) -> tuple[int, int]:
     """How many points and trials a block should hold.
 
-    Aims at 100 blocks a worker of 5 to 60 s each, and in short studies at 6 blocks a worker. Trials come in a power
-    of two up to 32; points take up the rest.
+    Aims at 100 blocks a worker of 5 to 60 s each, and in short studies at 6 blocks a worker. Up to 32 trials are
+    together; points take up the rest. Blocks are as equal as can be.
     """
-    cases = points * trials
-    count = cases_per_block(cases, seconds_per_case, workers)
-    width = min(MOST_TRIALS, ceil_power(trials))
-    while min(width, trials) > count:
-        width //= 2
-    return min(points, max(1, count // min(width, trials))), width
+    count = cases_per_block(points * trials, seconds_per_case, workers)
+    width = even(trials, min(MOST_TRIALS, count))
+    return even(points, max(1, count // width)), width
+
+
+def even(total: int, most: int) -> int:
+    """The size of the fewest parts of `total` that do not exceed `most`, all but the last of them equal."""
+    return -(-total // -(-total // most))
 
 
 def cases_per_block(cases: int, seconds_per_case: float, workers: int) -> int:
@@ -109,11 +111,6 @@ def cases_per_block(cases: int, seconds_per_case: float, workers: int) -> int:
     seconds = min(max(cases * seconds_per_case / (BLOCKS_A_WORKER * workers), SHORTEST), LONGEST)
     seconds = min(seconds, max(cases * seconds_per_case / (FEWEST_A_WORKER * workers), LEAST))
     return max(1, min(cases, int(seconds / max(seconds_per_case, 1e-9))))
-
-
-def ceil_power(count: int) -> int:
-    """The smallest power of two that is not below `count`."""
-    return 1 << (count - 1).bit_length()
 
 
 def check_block(block: tuple[int, int]) -> tuple[int, int]:

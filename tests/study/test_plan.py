@@ -60,10 +60,12 @@ studies = {
 
 
 @given(**studies)
-def test_trials_of_a_block_are_a_power_of_two_up_to_32(points, trials, seconds_per_case, workers):
+def test_blocks_hold_up_to_32_trials_and_their_sizes_are_even(points, trials, seconds_per_case, workers):
     height, width = block_shape(points, trials, seconds_per_case=seconds_per_case, workers=workers)
-    assert 1 <= height <= points
-    assert width in {1, 2, 4, 8, 16, 32}
+    for total, size, most in ((points, height, points), (trials, width, min(trials, 32))):
+        assert 1 <= size <= most
+        count = -(-total // size)
+        assert count * size - total < count  # the last one lacks at most one of each of the others
 
 
 @given(**studies)
@@ -96,7 +98,7 @@ def test_a_block_takes_a_hundredth_of_the_work_within_5_and_60_seconds_or_a_sixt
 ):
     cases = 10**5
     height, width = block_shape(cases, 1, seconds_per_case=work / cases, workers=workers)
-    assert height * width * work / cases == pytest.approx(seconds, rel=0.02)
+    assert 0.85 * seconds < height * width * work / cases < 1.02 * seconds  # even sizes take a little off
 
 
 @given(st.lists(st.sampled_from([PENDING, DONE, FAILED]), min_size=1, max_size=9), st.booleans())
