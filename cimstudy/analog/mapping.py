@@ -4,7 +4,7 @@ Conductances are fractions of `g_max`, currents are in cell units (one cell at g
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
@@ -143,3 +143,8 @@ class Layout:
 def tallest(tiles: list[slice]) -> int:
     """Rows of the tallest array."""
     return max(int(tile.stop - tile.start) for tile in tiles)
+
+
+def given(value: Any) -> dict[str, Any]:
+    """The fields that a dataclass was made with, by name: for one that adds to them."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from cimstudy.analog.compensation import factors
 from cimstudy.analog.levels import Array, checked_weights
-from cimstudy.analog.mapping import Layout, Ranges
+from cimstudy.analog.mapping import Layout, Ranges, given
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.programming import program
 from cimstudy.analog.random import Key
@@ -65,7 +65,7 @@ def map_columns(
     w : (n_in, n), from `first_column` on, which is a multiple of `columns_together`.
     """
     layout = layout_of(w, hardware, ranges, first_column=first_column, dtype=dtype)
-    return MappedMatrix(**vars(layout))
+    return MappedMatrix(**given(layout))
 
 
 def program_matrix(  # noqa: PLR0913 - what is written, and when it is read

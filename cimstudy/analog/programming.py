@@ -15,7 +15,7 @@ import numpy as np
 from cimstudy.analog import cells, kernels, wired
 from cimstudy.analog.chain import currents_bend
 from cimstudy.analog.levels import Array, Slice, Targets
-from cimstudy.analog.mapping import Layout, Polarity
+from cimstudy.analog.mapping import Layout, Polarity, given
 from cimstudy.analog.product import ProgrammedMatrix
 from cimstudy.analog.random import Key, normals
 from cimstudy.analog.written import WrittenMatrix
@@ -29,7 +29,7 @@ def program(layout: Layout, key: Key, time: float) -> ProgrammedMatrix:
     coding = layout.hardware.crossbar.weights
     referenced = isinstance(coding, Offset) and coding.subtraction == "reference_column"
     reference = write(reference_columns(layout), key.of("reference"), time) if referenced else None
-    return ProgrammedMatrix(**vars(write(layout, key, time)), reference=reference, compensation=None)
+    return ProgrammedMatrix(**given(write(layout, key, time)), reference=reference, compensation=None)
 
 
 def write(layout: Layout, key: Key, time: float = 0.0) -> WrittenMatrix:
