@@ -34,6 +34,7 @@ def open_results(store: str | Path) -> xr.Dataset:
     stores.open_group(place)
     data = xr.open_zarr(opened(place), consolidated=True, chunks={}, zarr_format=3)
     data = data[[*data.attrs["metrics"], *reversed(BOOKKEEPING)]]
+    data["error"] = data["error"].astype(object)  # xarray's `where` and `concat` fail on NumPy's variable-length text
     with dask.config.set(scheduler="synchronous"):  # coordinates are small: no cluster is asked for them
         data = data.assign_coords(data.coords.to_dataset().load().coords)
         return gridded(data.assign(decisions(data)))

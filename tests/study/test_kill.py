@@ -179,7 +179,7 @@ def test_a_runner_may_extend_the_store_while_another_fills_it(start, store, stud
 
 
 @pytest.mark.slow
-def test_a_lost_scheduler_ends_the_run_soon_and_the_next_one_goes_on(
+def test_a_scheduler_lost_for_good_ends_the_run_and_the_next_one_goes_on(
     study, store, log, tmp_path, two_workers, undisturbed
 ):
     file = tmp_path / "scheduler.json"

@@ -429,6 +429,13 @@ def test_plain_xarray_reads_a_store_without_cimstudy_and_without_warnings(run, s
     assert float(ended.stdout) == pytest.approx(float(ds.loss.sum()), rel=1e-15)
 
 
+def test_a_dataset_with_failures_can_be_cut_to_what_meets_a_condition(run, study):
+    ds = run(study.replace("workload.raises", ((6, 2),)))
+    found = ds.where(ds.adc_bits == 6, drop=True)
+    assert found.loss.shape == (2, 1, 4)
+    assert [bool(text) for text in found.error.values[0, 0]] == [False, False, True, False]
+
+
 def test_the_study_in_a_store_is_the_one_that_was_run(run, study):
     ds = run(study)
     assert type(study).from_json(ds.attrs["study"]) == study
