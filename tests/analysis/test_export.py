@@ -34,10 +34,11 @@ def test_a_netcdf_file_holds_everything(grid: xr.Dataset, tmp_path: Path) -> Non
 
 def test_a_netcdf_file_holds_the_bounds_of_a_metric(grid: xr.Dataset, tmp_path: Path) -> None:
     """In the attributes of a variable `bounds` would name another one: CF conventions, 7.1."""
-    grid["perplexity"].attrs["bounds"] = [1.0, 256.0]
-    with xr.open_dataset(export(grid, tmp_path / "a.nc"), engine="h5netcdf") as found:
+    ds = grid.copy(deep=True)
+    ds["perplexity"].attrs["bounds"] = [1.0, 256.0]
+    with xr.open_dataset(export(ds, tmp_path / "a.nc"), engine="h5netcdf") as found:
         assert found["perplexity"].attrs["value_bounds"].tolist() == [1.0, 256.0]
-    assert grid["perplexity"].attrs["bounds"] == [1.0, 256.0]
+    assert ds["perplexity"].attrs["bounds"] == [1.0, 256.0]
 
 
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
