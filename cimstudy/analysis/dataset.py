@@ -127,7 +127,7 @@ def rows_of(ds: xr.Dataset, found: xr.Dataset, own: Sequence[str] = ()) -> pd.Da
     """Statistics of a dataset's points in long form: a column for each axis, for each of `own`, and each statistic."""
     columns = [*swept(ds), *own, *map(str, found.data_vars)]
     dims = found if found.dims else found.expand_dims("point")
-    return dims.to_dataframe().reset_index()[columns]
+    return dims.compute().to_dataframe().reset_index()[columns]  # all columns in one pass over the data
 
 
 def described(values: xr.DataArray, attrs: Mapping[Any, Any], meaning: str) -> xr.DataArray:

@@ -1,11 +1,13 @@
 """Pareto fronts: the points that no other beats in every metric, and how sure the chips are of it."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from cimstudy.analysis import chips
@@ -242,10 +244,13 @@ def beaten(mine: Floats, theirs: Floats) -> NDArray[np.bool_]:
 
 def shares_on_front(points: Costs, weights: Floats) -> Floats:
     """The share of resamples in which each point is on the front of these. Returns (points,)."""
-    times = np.zeros(len(points))
     step = max(1, TOGETHER // max(points.values.size, 1))
-    for start in range(0, len(weights), step):
+
+    def times(start: int) -> Floats:
         means = points.means(weights[start : start + step])
-        for number in range(means.shape[-1]):
-            times += nondominated(means[..., number])
-    return times / len(weights)
+        return np.sum([nondominated(means[..., number]) for number in range(means.shape[-1])], axis=0, dtype=float)
+
+    with ThreadPoolExecutor(CPU_COUNT) as pool:
+        total = sum(pool.map(times, range(0, len(weights), step)), start=np.zeros(len(points)))
+    found: Floats = total / len(weights)
+    return found
