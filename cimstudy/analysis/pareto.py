@@ -248,9 +248,10 @@ def shares_on_front(points: Costs, weights: Floats) -> Floats:
 
     def times(start: int) -> Floats:
         means = points.means(weights[start : start + step])
-        return np.sum([nondominated(means[..., number]) for number in range(means.shape[-1])], axis=0, dtype=float)
+        fronts = [nondominated(means[..., number]) for number in range(means.shape[-1])]
+        return np.asarray(np.sum(fronts, axis=0), float)
 
     with ThreadPoolExecutor(CPU_COUNT) as pool:
-        total = sum(pool.map(times, range(0, len(weights), step)), start=np.zeros(len(points)))
-    found: Floats = total / len(weights)
+        parts = list(pool.map(times, range(0, len(weights), step)))
+    found: Floats = np.sum(parts, axis=0) / len(weights)
     return found

@@ -30,7 +30,8 @@ class Outcome:
 def evaluate(resolved: Resolved, seed: int, trial: int) -> Outcome:
     """Evaluate a case. Never raises: what the workload raises is in the outcome, be it SystemExit."""
     memory.restart_peak()
-    values, text, refused = dict[str, NDArray[np.float64]](), "", False
+    values: dict[str, NDArray[np.float64]] = {}
+    text, refused = "", False
     start = time.perf_counter()
     try:
         result = resolved.workload(resolved.hardware, seed=seed, trial=trial)

@@ -19,7 +19,7 @@ IN_FLIGHT = 3  # tasks for each worker: enough to keep it busy, few enough to lo
 RECOUNT = 5.0  # s between looks how many workers there are
 SHARES = 4  # of a block at the end of a run
 MOST_SHARED = 32  # blocks, which this process writes itself
-WORTH_SHARING = 2.0  # s that a block takes
+WORTH_SHARING = 0.25  # s that a block takes: several times what it costs to send its results
 
 
 def receipts(
