@@ -13,7 +13,7 @@ from cimstudy.study.blockio import Case, block_lock
 from cimstudy.study.cluster import result_of, slots
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.isolated import run_isolated
-from cimstudy.study.task import Job, Payload, Receipt, lacking, record, run_block, try_cases
+from cimstudy.study.task import Job, Payload, Receipt, by_point, lacking, record, run_block, try_cases
 
 IN_FLIGHT = 3  # tasks for each worker: enough to keep it busy, few enough to lose and to blame
 RECOUNT = 5.0  # s between looks how many workers there are
@@ -130,8 +130,7 @@ class Flight:
         count = max(1, min(SHARES, len(todo)))
         whole = Shared(job, lock, count)
         for cases in (todo[i * len(todo) // count : (i + 1) * len(todo) // count] for i in range(count)):
-            picked = tuple((job.points[row], trial) for row, trial in cases)
-            self._submit(Share(whole, cases), try_cases, self._payload, picked)
+            self._submit(Share(whole, cases), try_cases, self._payload, tuple(by_point(job.points, cases)))
 
     def _gather(self, share: Share, outcomes: Sequence[Outcome] | None) -> Iterator[tuple[Job, Receipt]]:
         whole = share.whole

@@ -82,9 +82,9 @@ def try_pairs(
         yield places, found
 
 
-def picked(points: Table, places: Iterable[Place]) -> tuple[tuple[Point, int], ...]:
+def picked(points: Table, places: Iterable[Place]) -> tuple[tuple[Point, tuple[int, ...]], ...]:
     """The points and trials at these places."""
-    return tuple((points.point(at), trial) for at, trial in places)
+    return tuple((points.point(at), (trial,)) for at, trial in places)
 
 
 def reference(client: Client, payload: Payload, workload: Any) -> dict[str, float]:

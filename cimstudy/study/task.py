@@ -100,10 +100,10 @@ def run_block(payload: Payload, job: Job) -> Receipt:
     study, resolve = unpack(payload)
 
     def outcomes(todo: Sequence[Case]) -> Iterator[Outcome]:
-        for row, trials in itertools.groupby(todo, key=itemgetter(0)):
-            resolved = resolve(job.points[row])
-            for case in trials:
-                yield bounded(resolved, study.seed, case[1], payload.case_timeout)
+        for point, trials in by_point(job.points, todo):
+            resolved = resolve(point)
+            for trial in trials:
+                yield bounded(resolved, study.seed, trial, payload.case_timeout)
 
     return finish(job, outcomes)
 
@@ -166,10 +166,20 @@ def nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
 
 
-def try_cases(payload: Payload, picked: tuple[tuple[Point, int], ...]) -> tuple[Outcome, ...]:
-    """Evaluate a few cases in this process, writing nothing: the first pays for loading and compiling."""
+def by_point(points: Mapping[int, Point], cases: Iterable[Case]) -> Iterator[tuple[Point, tuple[int, ...]]]:
+    """Each point of these cases, with its trials, in their order. points: by row."""
+    for row, group in itertools.groupby(cases, key=itemgetter(0)):
+        yield points[row], tuple(trial for _, trial in group)
+
+
+def try_cases(payload: Payload, picked: tuple[tuple[Point, tuple[int, ...]], ...]) -> tuple[Outcome, ...]:
+    """Evaluate some trials of some points, writing nothing. The first case of a process pays for loading."""
     study, resolve = unpack(payload)
-    return tuple(bounded(resolve(point), study.seed, trial, payload.case_timeout) for point, trial in picked)
+    return tuple(
+        bounded(resolved, study.seed, trial, payload.case_timeout)
+        for resolved, trials in ((resolve(point), trials) for point, trials in picked)
+        for trial in trials
+    )
 
 
 def reference_of(payload: Payload) -> dict[str, float]:

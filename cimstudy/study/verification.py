@@ -199,7 +199,7 @@ def recomputed(client: Client, study: Study, group: zarr.Group, picked: Iterable
     payload, settings = pack(study), stores.stored_settings(group)
     names = stores.stored_axes(group).values()
     futures = {
-        (row, trial): client.submit(try_cases, payload, ((settings.point(row), trial),), pure=False, retries=0)
+        (row, trial): client.submit(try_cases, payload, ((settings.point(row), (trial,)),), pure=False, retries=0)
         for row, trial in picked
     }
     for (row, trial), future in futures.items():
