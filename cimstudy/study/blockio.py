@@ -89,10 +89,9 @@ def write_block(store: str, block: Block, outcomes: Mapping[Case, Outcome]) -> N
     check_owned(block, arrays["status"].chunks)
     present = read_block(arrays, block)
     had_errors, shapes = present["error"].any(), case_shapes(arrays)
-    for (row, trial), outcome in outcomes.items():
-        place = (row - block.rows[0], trial - block.trials[0])
-        if present["status"][place] != DONE:
-            put(present, place, matched(outcome, shapes))
+    first, done = (block.rows[0], block.trials[0]), present["status"] == DONE
+    found = {(row - first[0], trial - first[1]): outcome for (row, trial), outcome in outcomes.items()}
+    put(present, {place: matched(outcome, shapes) for place, outcome in found.items() if not done[place]})
     if not (had_errors or present["error"].any()):
         del present["error"]  # there is no file, and none is needed
     status = present.pop("status")
@@ -125,11 +124,15 @@ def read_block(arrays: Arrays, block: Block) -> dict[str, NDArray[Any]]:
     }
 
 
-def put(present: dict[str, NDArray[Any]], place: Case, outcome: Outcome) -> None:
-    """Enter an outcome at its place."""
+def put(present: Mapping[str, NDArray[Any]], outcomes: Mapping[Case, Outcome]) -> None:
+    """Enter outcomes at their places in a block."""
+    if not outcomes:
+        return
+    at, found = tuple(np.transpose(list(outcomes))), outcomes.values()
     for name in present.keys() - BOOKKEEPING:
-        present[name][place] = np.nan if outcome.error else outcome.values[name]
-    present["error"][place] = outcome.error
-    present["duration"][place] = outcome.seconds
-    present["peak_memory"][place] = outcome.peak_memory
-    present["status"][place] = FAILED if outcome.error else DONE
+        none = np.full(present[name].shape[2:], np.nan)
+        present[name][at] = [none if outcome.error else outcome.values[name] for outcome in found]
+    present["error"][at] = [outcome.error for outcome in found]
+    present["duration"][at] = [outcome.seconds for outcome in found]
+    present["peak_memory"][at] = [outcome.peak_memory for outcome in found]
+    present["status"][at] = [FAILED if outcome.error else DONE for outcome in found]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cimstudy.errors import InputError
+from cimstudy.study.files import Files
 
 if TYPE_CHECKING:
     from cimstudy.study.remote import Remote
@@ -29,10 +30,10 @@ def is_url(place: str) -> bool:
     return "://" in place
 
 
-def opened(place: str) -> "str | Remote":
+def opened(place: str, *, write: bool = False) -> "str | Files | Remote":
     """What zarr and xarray open. Raises InputError for a URL of a kind that is not known."""
     if not is_url(place):
-        return place
+        return Files(place) if write else place
     if importlib.util.find_spec("obstore") is None:
         raise InputError(f"{place} needs the package obstore; to install it: pip install 'cimstudy[s3]'")
     from cimstudy.study.remote import Remote, bucket  # noqa: PLC0415 - obstore is an extra

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from cimstudy.errors import InputError
 from cimstudy.study.codec import canonical
 from cimstudy.study.layout import BOOKKEEPING, Column, check_labels, coordinate, coordinate_chunk, labelled
-from cimstudy.study.place import is_blank, opened
+from cimstudy.study.place import is_blank, is_url, opened
 from cimstudy.study.provenance import git_state, machine, version, versions
 from cimstudy.study.study import Study
 from cimstudy.study.table import Column as Along
@@ -53,8 +54,10 @@ class Rows:
 def any_group(store: str, *, write: bool = False, consolidated: bool | None = None) -> zarr.Group | None:
     """The Zarr group at a location; None if there is none. The only place where stores are opened."""
     mode: Literal["r", "r+"] = "r+" if write else "r"
+    if write and not is_url(store) and not Path(store).is_dir():  # which opening it to write would make
+        return None
     try:
-        return zarr.open_group(opened(store), mode=mode, use_consolidated=consolidated, zarr_format=3)
+        return zarr.open_group(opened(store, write=write), mode=mode, use_consolidated=consolidated, zarr_format=3)
     except (FileNotFoundError, zarr.errors.NodeNotFoundError, zarr.errors.ContainsArrayError):
         return None
     except InputError:
@@ -162,7 +165,7 @@ def metric_sizes(store: str) -> list[int]:
 def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], block: tuple[int, int]) -> zarr.Group:
     """A new store in which every case is pending. Only with the store's lock held."""
     made_by = {"cimstudy_version": version("cimstudy")}
-    group = zarr.create_group(opened(store), overwrite=True, zarr_format=3, attributes=made_by)
+    group = zarr.create_group(opened(store, write=True), overwrite=True, zarr_format=3, attributes=made_by)
     shape = (len(rows), study.most_trials)
     for column in (*columns, *BOOKKEEPING.values()):
         make_array(group, column, shape, block)

@@ -13,7 +13,6 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from zarr.storage import LocalStore
 
 from cimstudy.errors import InputError
 from cimstudy.study import Axis, Grid, compact, open_results, verify
@@ -21,6 +20,7 @@ from cimstudy.study import compaction as room
 from cimstudy.study import store as stores
 from cimstudy.study.blockio import handles, write_block
 from cimstudy.study.compaction import large, split
+from cimstudy.study.files import Files
 from cimstudy.study.lock import WHOLE, locked
 from cimstudy.study.plan import DONE, Block
 
@@ -144,7 +144,7 @@ class KilledError(BaseException):
 @contextlib.contextmanager
 def killed_after(changes):
     """End the client in place of this change of a store's files. Yields whether that happened, in a list."""
-    real = {name: getattr(LocalStore, name) for name in ("set", "delete", "delete_dir")}
+    real = {name: getattr(Files, name) for name in ("set", "delete", "delete_dir")}
     left, killed = [changes], []
 
     def counted(name):
@@ -159,7 +159,7 @@ def killed_after(changes):
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
         for name in real:
-            patch.setattr(LocalStore, name, counted(name))
+            patch.setattr(Files, name, counted(name))
         yield killed
 
 

@@ -18,7 +18,6 @@ import xarray as xr
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from zarr.storage import LocalStore
 
 from cimstudy.errors import InputError
 from cimstudy.study import Axis, Grid, lease, open_results, store_status
@@ -26,6 +25,7 @@ from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
 from cimstudy.study.blockio import block_lock, write_block
 from cimstudy.study.evaluate import Outcome
+from cimstudy.study.files import Files
 from cimstudy.study.layout import columns
 from cimstudy.study.lock import is_held, locked
 from cimstudy.study.merge import rows_of
@@ -217,7 +217,7 @@ def killed_after(writes):
         return counting
 
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
-        for kind in (LocalStore, Remote):
+        for kind in (Files, Remote):
             patch.setattr(kind, "set", counted(kind.set))
         yield killed
 
