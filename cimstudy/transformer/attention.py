@@ -6,6 +6,7 @@ matrices one at a time, so each sequence is a product of its own.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,34 +28,35 @@ class Cache:
     """Keys and values of the tokens so far, for each layer; made for so many sequences of at most `capacity` tokens.
 
     lengths : (sequences,), tokens of each sequence. Places beyond a sequence's length hold nothing that counts.
+    keys, values : of each layer, (sequences, heads, capacity, width); what a scheme keeps in their place may have
+        other heads and widths than the model.  notes : what else a scheme has to remember of the tokens so far.
     """
 
     config: TransformerConfig
     sequences: int
     capacity: int
     lengths: Places = field(init=False)
-    keys: list[Array] = field(init=False, repr=False)  # of each layer, (sequences, kv_heads, capacity, head_width)
-    values: list[Array] = field(init=False, repr=False)
+    keys: dict[int, Array] = field(default_factory=dict, repr=False)
+    values: dict[int, Array] = field(default_factory=dict, repr=False)
+    notes: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.config.causal:
             raise InputError("this model sees later tokens too; a cache of keys and values is for decoders")
         if not 1 <= self.capacity <= self.config.context:
             raise InputError(f"a cache of {self.capacity} tokens; allowed: 1 to {self.config.context}, the context")
-        shape = (self.sequences, self.config.kv_heads, self.capacity, self.config.head_width)
         self.lengths = np.zeros(self.sequences, np.intp)
-        self.keys = [np.zeros(shape, np.float32) for _ in range(self.config.layers)]
-        self.values = [np.zeros(shape, np.float32) for _ in range(self.config.layers)]
 
     def put(self, layer: int, k: Array, v: Array, positions: Places) -> tuple[Array, Array]:
-        """Keep keys and values (sequences, kv_heads, T, head_width) at `positions` (sequences, T).
+        """Keep keys and values, each (sequences, heads, T, width), at `positions` (sequences, T).
 
-        Returns all so far, (sequences, kv_heads, longest so far, head_width).
+        Returns all so far, (sequences, heads, longest so far, width).
         """
-        rows = np.arange(self.sequences)[:, None]
-        self.keys[layer][rows, :, positions] = k.swapaxes(1, 2)
-        self.values[layer][rows, :, positions] = v.swapaxes(1, 2)
-        filled = positions.max() + 1
+        rows, filled = np.arange(self.sequences)[:, None], positions.max() + 1
+        for kept, new in ((self.keys, k), (self.values, v)):
+            if layer not in kept:
+                kept[layer] = np.zeros((*new.shape[:2], self.capacity, new.shape[3]), np.float32)
+            kept[layer][rows, :, positions] = new.swapaxes(1, 2)
         return self.keys[layer][:, :, :filled], self.values[layer][:, :, :filled]
 
 
@@ -84,41 +86,105 @@ class View:
         return np.where(seen, np.float32(0), np.float32(-np.inf))
 
 
-def attend(  # noqa: PLR0913, PLR0917 - queries, keys, values, and how they meet
-    q: Array, k: Array, v: Array, positions: Places, view: View, scale: float, cap: float | None = None
-) -> Array:
-    """Values averaged by softmax(scale q k), over the keys that a query sees.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Meeting:
+    """The queries of one layer, and the keys and values that they meet.
 
-    q : (sequences, heads, Q, d_head).  k, v : (sequences, kv_heads, K, d_head), key j at position j.
+    q : (sequences, heads, Q, d), times the scale of scores.  k, v : (sequences, heads of their own, K, d or another
+        width), key j at position j; query heads that share a key head or a value head lie side by side.
     positions : (sequences or 1, Q), of the queries, rising.  cap : scores become cap * tanh(score / cap).
-    Returns (sequences, heads, Q, d_head).
     """
-    sequences, heads, n_queries, d_head = q.shape
-    groups = (k.shape[1], heads // k.shape[1])  # query heads that share a key head lie side by side
-    q = (q * np.float32(scale)).reshape(sequences, *groups, n_queries, d_head)
-    k_turned, v = k.swapaxes(-1, -2)[:, :, None], v[:, :, None]  # one key head for each group of query heads
-    out = np.empty_like(q)
-    for rows in _slices(n_queries, _QUERIES_AT_A_TIME):
-        keys = view.keys(positions[:, rows], k.shape[2])
-        mask = view.mask(positions[:, rows], keys)[:, None, None]
-        step = max(1, _SCORES_AT_A_TIME // (heads * mask[0].size))
-        for some in _slices(sequences, step):
-            scores = q[some, ..., rows, :] @ k_turned[some, ..., keys]  # (sequences, kv_heads, group, rows, keys)
-            if cap is not None:
-                scores = np.float32(cap) * np.tanh(scores / np.float32(cap))
-            scores += mask if len(mask) == 1 else mask[some]
-            np.divide(*_exponential_average(scores, v[some, ..., keys, :]), out=out[some, ..., rows, :])
-    return out.reshape(sequences, heads, n_queries, d_head)
+
+    q: Array
+    k: Array
+    v: Array
+    positions: Places
+    view: View
+    cap: float | None = None
+
+    def blocks(self) -> Iterator[tuple["Block", Array]]:
+        """Parts whose scores are computed together, each with what hides keys: (sequences or 1, 1, queries, keys)."""
+        sequences, heads, n_queries, _ = self.q.shape
+        for rows in slices(n_queries, _QUERIES_AT_A_TIME):
+            keys = self.view.keys(self.positions[:, rows], self.k.shape[2])
+            mask = self.view.mask(self.positions[:, rows], keys)[:, None]
+            step = max(1, _SCORES_AT_A_TIME // (heads * mask[0].size))
+            for some in slices(sequences, step):
+                yield Block(some, rows, keys), mask if len(mask) == 1 else mask[some]
 
 
-def _exponential_average(scores: Array, v: Array) -> tuple[Array, Array]:
-    """Sum of the values times exp(score), and of exp(score): (..., Q, d_head), (..., Q, 1).  Overwrites the scores."""
+class Block(NamedTuple):
+    """Some sequences, queries and keys of a meeting."""
+
+    some: slice
+    rows: slice
+    keys: slice
+
+
+class Products(Protocol):
+    """The two products of a meeting."""
+
+    def scores(self, block: Block) -> Array:
+        """Queries times keys: (sequences, heads, queries, keys)."""
+        ...
+
+    def values(self, block: Block, weights: Array, sums: Array) -> Array:
+        """Values times weights (sequences, heads, queries, keys), over their sums (sequences, heads, queries, 1).
+
+        Returns (sequences, heads, queries, width of the values).
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Digital:
+    """Products in single precision."""
+
+    meeting: Meeting
+
+    def scores(self, block: Block) -> Array:
+        """As `Products`."""
+        q, k = self.meeting.q[block.some, :, block.rows], self.meeting.k[block.some, :, block.keys]
+        grouped = q.reshape(len(q), k.shape[1], -1, *q.shape[2:])
+        found: Array = grouped @ k.swapaxes(-1, -2)[:, :, None]
+        return found.reshape(*q.shape[:3], -1)
+
+    def values(self, block: Block, weights: Array, sums: Array) -> Array:
+        """As `Products`."""
+        v = self.meeting.v[block.some, :, block.keys]
+        grouped = weights.reshape(len(v), v.shape[1], -1, *weights.shape[2:])
+        found: Array = grouped @ v[:, :, None]
+        found = found.reshape(*weights.shape[:3], -1)
+        found /= sums
+        return found
+
+
+def attend(meeting: Meeting, products: Products | None = None) -> Array:
+    """Values averaged by softmax of the scores, over the keys that a query sees: (sequences, heads, Q, width)."""
+    products = products or Digital(meeting)
+    sequences, heads, n_queries, _ = meeting.q.shape
+    out = np.empty((sequences, heads, n_queries, meeting.v.shape[3]), np.float32)
+    for block, mask in meeting.blocks():
+        scores = capped(products.scores(block), meeting.cap)
+        scores += mask
+        out[block.some, :, block.rows] = products.values(block, *exponentials(scores))
+    return out
+
+
+def capped(scores: Array, cap: float | None) -> Array:
+    """Scores that cannot be beyond the cap."""
+    return scores if cap is None else np.float32(cap) * np.tanh(scores / np.float32(cap))
+
+
+def exponentials(scores: Array) -> tuple[Array, Array]:
+    """Of scores (..., K), less the row's largest, and their sums (..., 1).  Overwrites the scores."""
     scores -= scores.max(axis=-1, keepdims=True)
     np.exp(scores, out=scores)
-    return scores @ v, scores.sum(axis=-1, keepdims=True)
+    return scores, scores.sum(axis=-1, keepdims=True)
 
 
-def _slices(length: int, step: int) -> Iterator[slice]:
+def slices(length: int, step: int) -> Iterator[slice]:
+    """Consecutive parts of at most `step`."""
     return (slice(start, min(start + step, length)) for start in range(0, length, step))
 
 

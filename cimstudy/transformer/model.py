@@ -12,7 +12,7 @@ from cimstudy.errors import InputError
 from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.checkpoint import BUNDLED, read_checkpoint
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes
-from cimstudy.transformer.network import Linear, Pass, embed, embed_images, forward
+from cimstudy.transformer.network import Attention, Linear, Pass, embed, embed_images, forward, softmax_attention
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -39,10 +39,11 @@ class Model:
         y: Array = x @ self.weights[name]
         return y
 
-    def logits(
+    def logits(  # noqa: PLR0913 - the two arguments of the network, and of texts
         self,
         tokens: ArrayLike,
         linear: Linear | None = None,
+        attention: Attention | None = None,
         *,
         lengths: ArrayLike | None = None,
         token_types: ArrayLike = 0,
@@ -55,6 +56,7 @@ class Model:
         tokens : integers from 0 to vocab_size - 1; T is 1 to the config's context.
         linear : the product of activations with a static matrix, called as (name, x) with x (sequences, T, n_in),
             float32; returns (sequences, T, n_out), float32.  None: the digital product.
+        attention : what replaces softmax attention, called as `network.Attention` says.
         lengths : (...,), tokens of each sequence that count; what comes out behind them means nothing.  None: all T.
         token_types : (..., T) or one for all: which sentence of a pair a token is of, for models that know pairs.
         cache : of what came before; the tokens go on where it ends, and it grows by them.
@@ -64,22 +66,36 @@ class Model:
         flat = checked.reshape(-1, checked.shape[-1])
         counts = None if lengths is None else _lengths(np.asarray(lengths), checked)
         positions = np.arange(flat.shape[1])[None] if cache is None else _positions(cache, flat)
-        run = Pass(model=self, linear=linear or self.product, positions=positions, lengths=counts, cache=cache)
+        run = Pass(
+            model=self,
+            linear=linear or self.product,
+            attend=attention or softmax_attention,
+            positions=positions,
+            lengths=counts,
+            cache=cache,
+        )
         out = forward(run, embed(run, flat, _types(token_types, checked, self.config)))
         if cache is not None:
             cache.lengths += flat.shape[1] if counts is None else counts
         shape = checked.shape[:-1] if self.config.head == "classes" else checked.shape
         return out.reshape(*shape, out.shape[-1])
 
-    def image_logits(self, images: ArrayLike, linear: Linear | None = None) -> Array:
+    def image_logits(
+        self, images: ArrayLike, linear: Linear | None = None, attention: Attention | None = None
+    ) -> Array:
         """Logits of images (..., channels, height, width), scaled as the model was trained: (..., classes), float32.
 
-        A model without a head gives vectors (..., patches + 1, width).  linear : as for `logits`.
+        A model without a head gives vectors (..., patches + 1, width).  linear, attention : as for `logits`.
         Raises InputError for a model of text, and for images of another size than the model's.
         """
         pixels = np.asarray(images, np.float32)
         flat = _images(pixels, self.config)
-        run = Pass(model=self, linear=linear or self.product, positions=np.arange(self.config.context)[None])
+        run = Pass(
+            model=self,
+            linear=linear or self.product,
+            attend=attention or softmax_attention,
+            positions=np.arange(self.config.context)[None],
+        )
         out = forward(run, embed_images(run, flat))
         return out.reshape(*pixels.shape[:-3], *out.shape[1:])
 

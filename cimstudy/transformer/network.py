@@ -1,8 +1,9 @@
-"""The forward pass of a transformer, in one file; the matrix products are an argument.
+"""The forward pass of a transformer, in one file; the matrix products and attention are arguments.
 
-`linear(name, x)` is the product of `x` with the static matrix `name`: digital, or a chip's. Everything else (norms,
-positions, biases, softmax, the products of activations with activations) is float32 and the same in both. A family of
-models differs from another by the flags of its config and nothing else.
+`linear(name, x)` is the product of `x` with the static matrix `name`: digital, or a chip's. `attend(run, layer, name,
+x)` leads from a layer's input to what its output projection takes: `softmax_attention`, or a chip's. Everything else
+(norms, positions, biases) is float32 and the same in both. A family of models differs from another by the flags of its
+config and nothing else.
 
 A sequence's results do not depend, bit for bit, on the other sequences of the batch, and an injected product should
 keep it so.
@@ -15,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cimstudy.transformer.attention import Cache, View, attend, merge_heads, split_heads
+from cimstudy.transformer.attention import Cache, Meeting, View, attend, merge_heads, split_heads
 from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.elementwise import ACTIVATIONS, layer_norm, rms_norm, softmax
 from cimstudy.transformer.rotary import rotate
@@ -31,6 +32,17 @@ class Linear(Protocol):
         """Product of x (sequences, T, n_in) with the matrix `name`: (sequences, T, n_out), float32; x stays as it is.
 
         rows : if x is (1, n, n_in), some vectors of a batch: their numbers in it, (n,).
+        """
+        ...
+
+
+class Attention(Protocol):
+    """How the tokens of one layer attend to each other."""
+
+    def __call__(self, run: "Pass", layer: int, name: str, x: Array, /) -> Array:
+        """What the heads bring each token, (sequences, T, heads d_head), from x (sequences, T, width).
+
+        layer : its number.  name : of its attention, under which its weights are.
         """
         ...
 
@@ -51,7 +63,7 @@ class Weighted(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One run of the network over a batch: the model, its product, and where the tokens stand.
+    """One run of the network over a batch: the model, its product and attention, and where the tokens stand.
 
     positions : (sequences or 1, T), places of the tokens in their sequences.
     lengths : (sequences,), of texts that are shorter than the batch; None: all are as long.
@@ -59,6 +71,7 @@ class Pass:
 
     model: Weighted
     linear: Linear
+    attend: Attention
     positions: Places
     lengths: Places | None = None
     cache: Cache | None = None
@@ -161,6 +174,16 @@ def residual(run: Pass, name: str, part: Callable[[Array], Array], x: Array) -> 
 
 def attention(run: Pass, i: int, name: str, x: Array) -> Array:
     """Self-attention of layer `i`, with the weights at `name`.  x : (sequences, T, width).  Returns x's shape."""
+    return run.product(f"{name}.o", run.attend(run, i, name, x))
+
+
+def softmax_attention(run: Pass, layer: int, name: str, x: Array) -> Array:
+    """Attention as transformers define it. Arguments as `Attention`."""
+    return merge_heads(attend(meeting(run, layer, projected(run, name, x))))
+
+
+def projected(run: Pass, name: str, x: Array) -> tuple[Array, Array, Array]:
+    """Queries, keys and values of tokens x (sequences, T, width): (sequences, heads or kv_heads, T, d_head) each."""
     config = run.config
     q, k, v = (run.product(f"{name}.{part}", x) for part in "qkv")
     if config.qk_norm:
@@ -168,12 +191,24 @@ def attention(run: Pass, i: int, name: str, x: Array) -> Array:
     if config.rotary is not None:
         turns = config.rotary.turns(run.positions, run.last, config.head_width, config.heads)
         q, k = (rotate(part, turns, config.head_width, config.rotary.width) for part in (q, k))
-    q, k, v = split_heads(q, config.heads), split_heads(k, config.kv_heads), split_heads(v, config.kv_heads)
+    return split_heads(q, config.heads), split_heads(k, config.kv_heads), split_heads(v, config.kv_heads)
+
+
+def meeting(run: Pass, layer: int, parts: tuple[Array, Array, Array]) -> Meeting:
+    """New queries, keys and values of a layer, with those that the cache holds of earlier tokens."""
+    config = run.config
+    q, k, v = parts
     if run.cache is not None:
-        k, v = run.cache.put(i, k, v, run.positions)
-    view = View(causal=config.causal, window=config.window(i), lengths=None if config.causal else run.lengths)
-    scale = config.score_scale or config.head_width**-0.5
-    return run.product(f"{name}.o", merge_heads(attend(q, k, v, run.positions, view, scale, config.score_cap)))
+        k, v = run.cache.put(layer, k, v, run.positions)
+    lengths = None if config.causal else run.lengths
+    return Meeting(
+        q=q * np.float32(config.score_scale or config.head_width**-0.5),
+        k=k,
+        v=v,
+        positions=run.positions,
+        view=View(causal=config.causal, window=config.window(layer), lengths=lengths),
+        cap=config.score_cap,
+    )
 
 
 def head_norm(run: Pass, name: str, x: Array) -> Array:

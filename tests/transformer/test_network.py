@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.transformer import Model, load_model
-from cimstudy.transformer.attention import View, attend
+from cimstudy.transformer.attention import Meeting, View, attend
 
 Array = NDArray[np.float32]
 
@@ -83,8 +83,8 @@ def test_attention_takes_any_positions() -> None:
     q, k, v = (rng.standard_normal((2, heads, 90, 4), dtype=np.float32) for heads in (6, 2, 2))
     at = np.arange(90)[None]
     np.testing.assert_allclose(
-        attend(q[:, :, 80:], k, v, at[:, 80:], View(), 0.5),
-        attend(q, k, v, at, View(), 0.5)[:, :, 80:],
+        attend(Meeting(q=q[:, :, 80:], k=k, v=v, positions=at[:, 80:], view=View())),
+        attend(Meeting(q=q, k=k, v=v, positions=at, view=View()))[:, :, 80:],
         rtol=0,
         atol=1e-6,
     )
