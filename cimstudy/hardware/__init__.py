@@ -41,14 +41,19 @@ from cimstudy.hardware.laws import (
     Tabulated,
     ThermalNoise,
 )
+from cimstudy.hardware.override import Override
 from cimstudy.hardware.part import Part
+from cimstudy.hardware.placement import Engine, Placement
 from cimstudy.hardware.presets import Preset, Source, load_preset, preset, presets
+from cimstudy.hardware.system import Buffers, Chips, KeyValues, Links
 from cimstudy.hardware.wires import Wires
 
 __all__ = [
     "MAX_COEFFICIENTS",
     "Adc",
     "Architecture",
+    "Buffers",
+    "Chips",
     "Coding",
     "Cost",
     "Crossbar",
@@ -61,12 +66,15 @@ __all__ = [
     "Device",
     "Differential",
     "Drift",
+    "Engine",
     "ExponentialLeak",
     "Faults",
     "FlickerAbsolute",
     "FlickerOfTarget",
     "Hardware",
     "Inl",
+    "KeyValues",
+    "Links",
     "LogTimeShift",
     "Logarithm",
     "LognormalOfTarget",
@@ -76,8 +84,10 @@ __all__ = [
     "NormalOfTarget",
     "Offset",
     "OutputNoise",
+    "Override",
     "Part",
     "Piecewise",
+    "Placement",
     "Polynomial",
     "PolynomialOfTarget",
     "Power",

@@ -30,6 +30,7 @@ class Device(Part):
     )
     current: Current | None = Field(default=None, description="over the voltage of a read; None: ohmic")
     faults: Faults | None = Field(default=None, description="cells that cannot be written")
+    rewritable: bool = Field(default=True, description="can be written at inference, as keys and values are")
     temperature: Annotated[float, Field(gt=0, le=1000)] = Field(default=300.0, description="K")
     cost: Cost | None = Field(default=None, description="what a cell costs; changes no result")
 

@@ -1,30 +1,20 @@
-"""Hardware: device + crossbar + architecture, the thing under study."""
+"""Hardware: device + crossbar + architecture, and other parts for some operators: the thing under study."""
 
+from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from cimstudy.errors import InputError
 from cimstudy.hardware.architecture import Architecture
+from cimstudy.hardware.coding import Differential
 from cimstudy.hardware.crossbar import Crossbar
 from cimstudy.hardware.device import Device
-from cimstudy.hardware.part import Part
+from cimstudy.hardware.override import Override, named
+from cimstudy.hardware.part import Part, replaced
+from cimstudy.hardware.placement import ENGINES, OPERATORS, matches, operator_kind
 from cimstudy.hardware.presets import load_preset
-
-
-def named(kind: type[Part]) -> BeforeValidator:
-    """Accept a preset's name in place of a part of this kind."""
-
-    def resolve(value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        part = load_preset(value).build()
-        if not isinstance(part, kind):
-            raise InputError(f"preset {value!r} is a {type(part).__name__}, here a {kind.__name__} is needed")
-        return part
-
-    return BeforeValidator(resolve)
 
 
 class Hardware(Part):
@@ -33,18 +23,109 @@ class Hardware(Part):
     device: Annotated[Device, named(Device)] = Device()
     crossbar: Annotated[Crossbar, named(Crossbar)] = Crossbar()
     architecture: Annotated[Architecture, named(Architecture)] = Architecture()
+    overrides: tuple[Override, ...] = Field(default=(), description="other parts for some operators; the last one wins")
+
+    @field_validator("overrides")
+    @classmethod
+    def _distinct(cls, overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+        for name, count in Counter(override.name for override in overrides).items():
+            if count > 1:
+                raise ValueError(f"{count} overrides are named {name!r}; allowed: a name each, override(..., name=...)")
+        return overrides
 
     @model_validator(mode="after")
-    def _solvable(self) -> Self:
-        wires = self.crossbar.wires
-        if self.device.current is None or wires is None:
-            return self
-        if wires.interleaved or wires.feed != "rows" or len(self.crossbar.weights.cells) > 1:
-            raise ValueError(
-                "cells that are not ohmic (device.current) have wires only with wires.feed='rows', without "
-                "wires.interleaved, and with one of weights.cells"
-            )
+    def _possible(self) -> Self:
+        found: list[Hardware] = [self, *(overridden(self, override) for override in self.overrides)]
+        for hardware in found:
+            check_solvable(hardware.device, hardware.crossbar)
+            check_writable(hardware)
         return self
+
+    def override(self, pattern: str, **parts: Any) -> Self:
+        """A copy with other parts for the operators whose names fit `pattern`, such as `layers.0-3.attention.*`.
+
+        parts : fields of an Override; a dotted path, as in `{"crossbar.adc.bits": 6}`, changes a part of this hardware.
+        Raises InputError for unknown parts and bad values.
+        """
+        whole = {path: value for path, value in parts.items() if "." not in path}
+        for path, value in parts.items():
+            root, _, rest = path.partition(".")
+            if rest:
+                base = whole.get(root) or self.at(root)
+                if isinstance(base, str):
+                    base = load_preset(base).build()
+                whole[root] = replaced(base, rest, value)
+        return self.replace("overrides", (*self.overrides, Override(pattern=pattern, **whole)))
+
+    def engine(self, operator: str) -> str:
+        """What the operator of this name runs on."""
+        kind = operator_kind(operator)
+        found: str = getattr(self.architecture.placement, kind)
+        for override in self.overrides:
+            if override.engine in ENGINES[kind] and matches(override.pattern, operator):
+                found = override.engine
+        return found
+
+    def of(self, operator: str) -> "Hardware":
+        """The hardware of the operator of this name: its overrides are made, and it has none."""
+        return of_operator(self, operator)
+
+
+@lru_cache(maxsize=4096)
+def of_operator(hardware: Hardware, operator: str) -> Hardware:
+    """The hardware of one operator."""
+    found = hardware.replace("overrides", ())
+    for override in hardware.overrides:
+        if matches(override.pattern, operator):
+            found = overridden(found, override)
+    return integer_arithmetic(found) if hardware.engine(operator) in {"sram-cim", "near-memory"} else found
+
+
+def overridden(hardware: Hardware, override: Override) -> Hardware:
+    """The hardware with an override's parts everywhere, and no overrides."""
+    parts = {name: getattr(override, name) for name in ("device", "crossbar") if getattr(override, name) is not None}
+    architecture = hardware.architecture
+    if override.engine is not None:
+        runs = {kind: override.engine for kind in OPERATORS if override.engine in ENGINES[kind]}
+        placement = type(architecture.placement)(**{**vars(architecture.placement), **runs})
+        architecture = architecture.replace("placement", placement)
+    return Hardware(**{"device": hardware.device, "crossbar": hardware.crossbar, "architecture": architecture, **parts})
+
+
+def integer_arithmetic(hardware: Hardware) -> Hardware:
+    """Hardware that rounds weights and inputs as the crossbar does, and multiplies them exactly."""
+    crossbar = hardware.crossbar
+    weights = Differential(
+        bits=crossbar.weights.bits, scale=crossbar.weights.scale, percentile=crossbar.weights.percentile
+    )
+    exact = Crossbar(
+        name=crossbar.name, rows=crossbar.rows, columns=crossbar.columns, weights=weights, dac=crossbar.dac, adc=None
+    )
+    return Hardware(device=Device(), crossbar=exact, architecture=hardware.architecture)
+
+
+def check_solvable(device: Device, crossbar: Crossbar) -> None:
+    """Raise ValueError for cells that are not ohmic behind wires that are not solved for them."""
+    wires = crossbar.wires
+    if device.current is None or wires is None:
+        return
+    if wires.interleaved or wires.feed != "rows" or len(crossbar.weights.cells) > 1:
+        raise ValueError(
+            "cells that are not ohmic (device.current) have wires only with wires.feed='rows', without "
+            "wires.interleaved, and with one of weights.cells"
+        )
+
+
+def check_writable(hardware: Hardware) -> None:
+    """Raise ValueError for arrays that are to be written at inference, of cells that cannot be."""
+    if hardware.device.rewritable:
+        return
+    for kind, engine in hardware.architecture.placement:
+        if engine == "dynamic-crossbar":
+            raise ValueError(
+                f"placement.{kind}='dynamic-crossbar' needs cells that are written at inference; "
+                f"{hardware.device.name} has device.rewritable=False"
+            )
 
 
 def assemble(names: Iterable[str]) -> Hardware:

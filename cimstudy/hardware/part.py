@@ -1,15 +1,14 @@
 """What every description has in common: frozen, keyword-only, checked once, and addressable by dotted paths."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from types import UnionType
-from typing import Any, Self, TypeVar, Union, get_args, get_origin
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cimstudy.errors import InputError
-
-P = TypeVar("P", bound="Part")
 
 
 class Part(BaseModel):
@@ -28,49 +27,83 @@ class Part(BaseModel):
 
         Raises InputError, naming the valid paths or the allowed values.
         """
-        try:
-            return with_value(self, path.split("."), value)
-        except UnknownPathError as error:
-            raise InputError(f"{path}: {error}") from None
-        except InputError as error:
-            leaf = path.rpartition(".")[2]
-            reason = re.sub(rf"(?<!\w){re.escape(leaf)}: | \(given [^()]*\)", "", str(error))
-            raise InputError(f"{path} = {short(value)}: {reason}") from None
+        changed: Self = replaced(self, path, value)
+        return changed
 
     def at(self, path: str) -> Any:
         """The value at the dotted `path`. Raises InputError if there is none."""
         *outer, last = path.split(".")
-        part: Part = self
         try:
-            for name in outer:
-                part = inner_part(part, name)
-            check_field(part, last)
+            return step_into(reduce(inner, outer, self), last)
         except UnknownPathError as error:
             raise InputError(f"{path}: {error}") from None
-        return getattr(part, last)
 
     def paths(self) -> list[str]:
         """Every dotted path that `replace` accepts here, parts before their fields."""
-        found = []
-        for name in type(self).model_fields:
-            found.append(name)
-            value = getattr(self, name)
-            if isinstance(value, Part):
-                found += [f"{name}.{inner}" for inner in value.paths()]
-        return found
+        return list(paths_within(self))
 
 
 class UnknownPathError(InputError):
     """A dotted path that leads nowhere."""
 
 
-def with_value(part: P, steps: Sequence[str], value: Any) -> P:
-    """`part` with another value at the end of `steps`, validated from the inside out."""
+def replaced(whole: Any, path: str, value: Any) -> Any:
+    """A part, or parts in a row, with another value at the dotted `path`. As `Part.replace`."""
+    try:
+        return with_value(whole, path.split("."), value)
+    except UnknownPathError as error:
+        raise InputError(f"{path}: {error}") from None
+    except InputError as error:
+        leaf = path.rpartition(".")[2]
+        reason = re.sub(rf"(?<!\w){re.escape(leaf)}: | \(given [^()]*\)", "", str(error))
+        raise InputError(f"{path} = {short(value)}: {reason}") from None
+
+
+def with_value(whole: Any, steps: Sequence[str], value: Any) -> Any:
+    """`whole` with another value at the end of `steps`, validated from the inside out."""
     name, *rest = steps
     if rest:
-        value = with_value(inner_part(part, name), rest, value)
-    check_field(part, name)
-    return type(part)(**{field: getattr(part, field) for field in type(part).model_fields} | {name: value})
+        value = with_value(inner(whole, name), rest, value)
+    if isinstance(whole, tuple):
+        place = place_of(whole, name)
+        return (*whole[:place], value, *whole[place + 1 :])
+    check_field(whole, name)
+    return type(whole)(**{field: getattr(whole, field) for field in type(whole).model_fields} | {name: value})
+
+
+def paths_within(whole: Any) -> Iterator[str]:
+    """Every dotted path into a part, or into parts in a row that have names."""
+    steps = [part.name for part in whole] if isinstance(whole, tuple) else type(whole).model_fields
+    for name in steps:
+        yield name
+        value = step_into(whole, name)
+        if is_inner(value):
+            yield from (f"{name}.{path}" for path in paths_within(value))
+
+
+def is_inner(value: Any) -> bool:
+    """Whether paths lead on from here: a part, or parts in a row that have names."""
+    if isinstance(value, tuple):
+        return bool(value) and all(isinstance(item, Part) and hasattr(item, "name") for item in value)
+    return isinstance(value, Part)
+
+
+def step_into(whole: Any, name: str) -> Any:
+    """What is called `name` in a part, or in parts in a row. Raises UnknownPathError."""
+    if isinstance(whole, tuple):
+        return whole[place_of(whole, name)]
+    if not isinstance(whole, Part):
+        raise UnknownPathError(f"{short(whole)} has no fields")
+    check_field(whole, name)
+    return getattr(whole, name)
+
+
+def place_of(parts: tuple[Any, ...], name: str) -> int:
+    """Where the part of this name stands in a row. Raises UnknownPathError naming those there are."""
+    names = [getattr(part, "name", "") for part in parts]
+    if name not in names:
+        raise UnknownPathError(f"{name!r} is unknown; there are: {', '.join(names) or 'none'}")
+    return names.index(name)
 
 
 def check_field(part: Part, name: str) -> None:
@@ -80,13 +113,12 @@ def check_field(part: Part, name: str) -> None:
         raise UnknownPathError(f"{name!r} is unknown; {type(part).__name__} has: {', '.join(fields)}")
 
 
-def inner_part(part: Part, name: str) -> Part:
-    """The part in field `name`. Raises UnknownPathError if that field holds none."""
-    check_field(part, name)
-    value = getattr(part, name)
-    if isinstance(value, Part):
+def inner(whole: Any, name: str) -> Any:
+    """The part, or the parts in a row, called `name`. Raises UnknownPathError if there is none."""
+    value = step_into(whole, name)
+    if is_inner(value):
         return value
-    kinds = part_kinds(type(part).model_fields[name].annotation)
+    kinds = [] if isinstance(whole, tuple) else part_kinds(type(whole).model_fields[name].annotation)
     if value is None and kinds:
         raise UnknownPathError(f"{name} is None here and has no fields; first give it a {' or '.join(kinds)}")
     raise UnknownPathError(f"{name} is {short(value)}, which has no fields")

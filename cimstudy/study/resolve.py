@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, Part
+from cimstudy.hardware.part import UnknownPathError, step_into
 from cimstudy.study.codec import bare, canonical, describe, type_name
 from cimstudy.study.setting import settle
 from cimstudy.study.table import MISSING, Column, Point, Table, first_equal, grouped, hashable
@@ -233,9 +234,10 @@ def is_outer(path: str, others: Iterable[str]) -> bool:
 
 def inside(part: Any, path: str) -> Any:
     """The value at a path that starts with the part's own name; MISSING if the part has no such field here."""
-    for name in path.split(".")[1:]:
-        part = getattr(part, name, MISSING)
-    return part
+    try:
+        return functools.reduce(step_into, path.split(".")[1:], part)
+    except UnknownPathError:
+        return MISSING
 
 
 def column_of(values: Sequence[Any], codes: NDArray[np.intp]) -> Column:
@@ -256,6 +258,8 @@ def identities(names: bytes | bytearray) -> Identities:
 
 def spelled(part: Any) -> str:
     """One text for equal parts. Raises InputError for what cannot be written as JSON."""
+    if isinstance(part, tuple):
+        return f"({', '.join(map(spelled, part))})"
     if not isinstance(part, Part):
         return canonical(describe(part))
     try:

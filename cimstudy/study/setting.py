@@ -6,44 +6,45 @@ from typing import Any, TypeVar
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Part
+from cimstudy.hardware.part import inner, replaced, with_value
 
-P = TypeVar("P", bound=Part)
+W = TypeVar("W", Part, tuple[Part, ...])
 
 
-def settle(part: P, changes: Mapping[str, Any]) -> P:
-    """A copy of `part` with every change made; a whole part is set before its fields are.
+def settle(whole: W, changes: Mapping[str, Any]) -> W:
+    """A copy of a part, or of parts in a row, with every change made; a whole part is set before its fields are.
 
     Changes are made together, since some are valid only together (a longer `adc.range` and more slices).
     Raises InputError naming the path, the value and what is allowed.
     """
     try:
-        return together(part, changes)
+        return together(whole, changes)
     except InputError:
-        return one_by_one(part, changes)  # says which change is the bad one
+        return one_by_one(whole, changes)  # says which change is the bad one
 
 
-def together(part: P, changes: Mapping[str, Any]) -> P:
-    """A copy of `part` with all changes made and validated once."""
-    inner: dict[str, dict[str, Any]] = defaultdict(dict)
-    values = dict(vars(part))  # its fields
+def together(whole: W, changes: Mapping[str, Any]) -> W:
+    """A copy with all changes made, each part validated once."""
+    values: dict[str, Any] = {}
+    deeper: dict[str, dict[str, Any]] = defaultdict(dict)
     for path, value in changes.items():
         name, _, rest = path.partition(".")
-        if name not in values:
-            raise InputError(f"{name!r} is unknown")
         if rest:
-            inner[name][rest] = value
+            deeper[name][rest] = value
         else:
             values[name] = value
-    for name, deeper in inner.items():
-        whole = part if name not in changes else part.replace(name, changes[name])
-        if not isinstance(inner_part := getattr(whole, name), Part):
-            raise InputError(f"{name} has no fields")
-        values[name] = together(inner_part, deeper)
-    return type(part)(**values)
+    for name, changed in deeper.items():
+        start = with_value(whole, [name], values[name]) if name in values else whole
+        values[name] = together(inner(start, name), changed)
+    if not isinstance(whole, tuple):
+        return type(whole)(**{**vars(whole), **values})
+    for name, value in values.items():
+        whole = with_value(whole, [name], value)
+    return whole
 
 
-def one_by_one(part: P, changes: Mapping[str, Any]) -> P:
+def one_by_one(whole: W, changes: Mapping[str, Any]) -> W:
     """The changes in turn, whole parts first, each validated."""
     for path in sorted(changes, key=lambda path: path.count(".")):
-        part = part.replace(path, changes[path])
-    return part
+        whole = replaced(whole, path, changes[path])
+    return whole

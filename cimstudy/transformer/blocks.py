@@ -33,7 +33,11 @@ class Block:
 
 
 def blocks_of(model: Model, hardware: Hardware, name: str) -> list[Block]:
-    """The blocks of a matrix: one, unless the checkpoint has learned ranges and the converter would be calibrated."""
+    """The blocks of a matrix, with its own hardware.
+
+    There is one, unless the checkpoint has learned ranges and the converter would be calibrated.
+    """
+    hardware = hardware.of(name)
     learned, dac = model.input_ranges.get(name), hardware.crossbar.dac
     n_in = matrix_shapes(model.config)[name][0]
     if learned is None or dac is None or dac.range != "calibrated":

@@ -18,13 +18,14 @@ import numpy as np
 from cimstudy import memory
 from cimstudy.analog import MappedMatrix, Ranges, find_ranges, map_columns
 from cimstudy.errors import InputError
-from cimstudy.hardware import Hardware
+from cimstudy.hardware import Architecture, Crossbar, Hardware, Override
 from cimstudy.transformer.blocks import Block, blocks_of
 from cimstudy.transformer.chunks import CHUNK, parts_of
 from cimstudy.transformer.config import matrix_shapes
 from cimstudy.transformer.corpus import load_text
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Linear
+from cimstudy.transformer.operators import placed_matrices
 from cimstudy.transformer.tokenizer import ByteTokenizer
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -64,24 +65,15 @@ def calibration_tokens(model: Model, hardware: Hardware, calibration: Array | No
     return Tokens(default_calibration(model) if calibration is None else calibration)
 
 
-def placed_matrices(model: Model, hardware: Hardware) -> list[str]:
-    """Names of the matrices that crossbars hold. Raises InputError if a pattern fits none."""
-    for pattern in hardware.architecture.crossbar:
-        one = hardware.architecture.replace("crossbar", (pattern,))
-        if not any(one.on_crossbar(name) for name in model.matrices):
-            raise InputError(
-                f"architecture.crossbar: pattern {pattern!r} fits no matrix of {model.name}; "
-                f"there are: {', '.join(model.matrices[:7])}, ..., {model.matrices[-1]}"
-            )
-    return [name for name in model.matrices if hardware.architecture.on_crossbar(name)]
-
-
 def needs_calibration(model: Model, hardware: Hardware) -> bool:
     """Whether a converter takes its range from a calibration batch: inputs may have learned ranges instead."""
-    dac, adc = hardware.crossbar.dac, hardware.crossbar.adc
-    learned = model.input_ranges.keys() >= set(placed_matrices(model, hardware))
-    inputs = dac is not None and dac.range == "calibrated" and not learned
-    return inputs or (adc is not None and adc.range == "calibrated")
+
+    def needs(name: str) -> bool:
+        dac, adc = hardware.of(name).crossbar.dac, hardware.of(name).crossbar.adc
+        inputs = dac is not None and dac.range == "calibrated" and name not in model.input_ranges
+        return inputs or (adc is not None and adc.range == "calibrated")
+
+    return any(needs(name) for name in placed_matrices(model.config, hardware))
 
 
 def default_calibration(model: Model) -> Array:
@@ -94,12 +86,29 @@ def default_calibration(model: Model) -> Array:
 
 
 def ideal(hardware: Hardware) -> Hardware:
-    """The hardware without what changes no mapping: errors of cells and converters, compensation, output bits."""
-    uncompensated = hardware.replace("architecture.drift_compensation", None)
-    bare = uncompensated.replace("device", hardware.device.without_errors())
-    if bare.crossbar.adc is None:
-        return bare
-    return bare.replace("crossbar.adc", bare.crossbar.adc.without_errors())
+    """The hardware without what changes no mapping: errors of cells and converters, output bits, digital parts."""
+    architecture = Architecture(placement=hardware.architecture.placement)
+    overrides = tuple(
+        Override(
+            name=override.name,
+            pattern=override.pattern,
+            engine=override.engine,
+            device=override.device and override.device.without_errors(),
+            crossbar=override.crossbar and perfect(override.crossbar),
+        )
+        for override in hardware.overrides
+    )
+    return Hardware(
+        device=hardware.device.without_errors(),
+        crossbar=perfect(hardware.crossbar),
+        architecture=architecture,
+        overrides=overrides,
+    )
+
+
+def perfect(crossbar: Crossbar) -> Crossbar:
+    """The crossbar with converters that make no errors."""
+    return crossbar if crossbar.adc is None else crossbar.replace("adc", crossbar.adc.without_errors())
 
 
 class Tokens:
@@ -130,7 +139,7 @@ def _mapped(model: Model, hardware: Hardware, tokens: Tokens | None) -> dict[str
 @lru_cache(maxsize=8)
 def _ranges(model: Model, hardware: Hardware, tokens: Tokens | None) -> Found:
     if tokens is None:
-        return {name: find(model, hardware, name, None) for name in placed_matrices(model, hardware)}
+        return {name: find(model, hardware, name, None) for name in placed_matrices(model.config, hardware)}
     file = cache_file(model, hardware, tokens)
     if file is not None and file.is_file():
         return from_json(file.read_text())
@@ -146,7 +155,7 @@ def calibrated(model: Model, hardware: Hardware, tokens: Tokens) -> Found:
 
     If that would fill the memory, ranges are found while the run passes by, and no inputs are kept.
     """
-    names = placed_matrices(model, hardware)
+    names = placed_matrices(model.config, hardware)
     if model.config.groups < model.config.layers or memory.limit() / 8 > inputs_bytes(model, tokens):
         inputs = seen(names, matrix_inputs(model, tokens))
         return {name: find(model, hardware, name, inputs[name]) for name in names}

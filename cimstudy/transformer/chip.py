@@ -16,10 +16,11 @@ from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, stacked
-from cimstudy.transformer.calibration import map_model, model_ranges, placed_matrices
+from cimstudy.transformer.calibration import map_model, model_ranges
 from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Linear
+from cimstudy.transformer.operators import placed_matrices
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -91,7 +92,7 @@ class Chip:
 
         def analog(name: str, x: Array, rows: Array | None) -> Array:
             matrix = self.matrices[name]
-            if rows is None or self.hardware.device.read_noise is None:
+            if rows is None or self.hardware.of(name).device.read_noise is None:
                 return matrix.matmul(x, first_vector=first_vector)
             batch = np.zeros((rows.max() + 1, x.shape[-1]), np.float32)  # each vector in its place, for its own noise
             batch[rows] = x[0]
@@ -128,7 +129,7 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         raise InputError(f"chunks = {chunks}; allowed: bytes of cells to hold at a time, 1 or more")
     check_time(time)
     key = Key.root(seed, trial)
-    names = placed_matrices(model, hardware)
+    names = placed_matrices(model.config, hardware)
     if client is None and chunks is None and cell_bytes(model, hardware, names) <= memory.limit() / 4:
         mapped = map_model(model, hardware, calibration)
         matrices = {

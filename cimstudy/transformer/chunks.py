@@ -5,6 +5,7 @@ parts of its share in cells and multiplies by them; the results of parts lie sid
 results have the bits of the unchunked chip, as every draw belongs to a cell of the whole matrix.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -42,10 +43,14 @@ def cell_bytes(model: Model, hardware: Hardware, names: list[str]) -> int:
 
     A number for each weight and slice, another for its read noise, and what the weight is rounded to.
     """
-    planes = weight_planes(hardware)
-    planes *= 1 if hardware.device.read_noise is None else 2
     shapes = matrix_shapes(model.config)
-    return sum(shapes[name][0] * shapes[name][1] for name in names) * (4 * planes + 2)
+
+    def held(name: str) -> int:
+        own = hardware.of(name)
+        planes = weight_planes(own) * (1 if own.device.read_noise is None else 2)
+        return math.prod(shapes[name]) * (4 * planes + 2)
+
+    return sum(map(held, names))
 
 
 def parts_of(model: Model, block: Block, chunk: int) -> Columns:

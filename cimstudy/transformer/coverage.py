@@ -9,6 +9,7 @@ from typing import Any
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.checkpoint import read_config
 from cimstudy.transformer.config import TransformerConfig, digital_shapes, matrix_shapes
+from cimstudy.transformer.operators import placed_matrices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,13 +17,14 @@ class Item:
     """One product, table or norm of a network.
 
     shape : of the weights, (n_in, n_out) of a matrix; () for products of activations.
-    macs : multiply-accumulates for each token.  arrays : crossbar arrays that hold it; 0 if it is digital.
-    utilisation : share of those arrays' cells that hold weights; NaN if it is digital.
+    macs : multiply-accumulates for each token.  engine : what it runs on.
+    arrays : arrays that hold its weights; 0 if none do.  utilisation : share of their cells that hold weights, or NaN.
     """
 
     name: str
     shape: tuple[int, ...]
     macs: float
+    engine: str = "digital"
     arrays: int = 0
     utilisation: float = math.nan
 
@@ -40,8 +42,8 @@ class Item:
         """Name, shape, where it runs, and what that takes, as text."""
         shape = " x ".join(map(str, self.shape))
         if not self.arrays:
-            return self.name, shape, "digital", "-", "-"
-        return self.name, shape, "crossbar", str(self.arrays), f"{100 * self.utilisation:.3g} %"
+            return self.name, shape, self.engine, "-", "-"
+        return self.name, shape, self.engine, str(self.arrays), f"{100 * self.utilisation:.3g} %"
 
 
 def coverage(model: str | Path, hardware: Hardware) -> list[Item]:
@@ -50,7 +52,7 @@ def coverage(model: str | Path, hardware: Hardware) -> list[Item]:
     Reads config.json alone.  Raises InputError for a folder that is no known checkpoint.
     """
     config = read_config(model)
-    return [*matrices(config, hardware), *dynamic(config), *tables(config)]
+    return [*matrices(config, hardware), *dynamic(config, hardware), *tables(config)]
 
 
 def totals(items: Sequence[Item]) -> Iterator[str]:
@@ -67,16 +69,18 @@ def totals(items: Sequence[Item]) -> Iterator[str]:
 
 def matrices(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
     """The static matrices."""
-    crossbar = hardware.crossbar
+    placed = set(placed_matrices(config, hardware))
     for name, (n_in, n_out) in matrix_shapes(config).items():
-        share = uses(config, name)
-        if not hardware.architecture.on_crossbar(name):
-            yield Item(name=name, shape=(n_in, n_out), macs=n_in * n_out * share)
+        macs = n_in * n_out * uses(config, name)
+        if name not in placed:
+            yield Item(name=name, shape=(n_in, n_out), macs=macs)
             continue
+        crossbar = hardware.of(name).crossbar
         tiles = -(-n_in // crossbar.rows) * -(-n_out // crossbar.columns)
         used = n_in * n_out / (tiles * crossbar.rows * crossbar.columns)
         arrays = tiles * crossbar.weights.slices
-        yield Item(name=name, shape=(n_in, n_out), macs=n_in * n_out * share, arrays=arrays, utilisation=used)
+        engine = hardware.engine(name)
+        yield Item(name=name, shape=(n_in, n_out), macs=macs, engine=engine, arrays=arrays, utilisation=used)
 
 
 def uses(config: TransformerConfig, name: str) -> float:
@@ -87,13 +91,15 @@ def uses(config: TransformerConfig, name: str) -> float:
     return share * config.layers / config.groups
 
 
-def dynamic(config: TransformerConfig) -> Iterator[Item]:
-    """The products of activations, which are digital: for each token of a sequence as long as the context."""
+def dynamic(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
+    """The products of activations: for each token of a sequence as long as the context."""
     for layer in range(config.layers):
         window = config.window(layer) or config.context
         seen = min(window, (config.context + 1) / 2) if config.causal else config.context
-        for part in ("query x key", "score x value"):
-            yield Item(name=f"layers.{layer}.attention.{part}", shape=(), macs=config.heads * config.head_width * seen)
+        macs = config.heads * config.head_width * seen
+        for part in ("scores", "values"):
+            engine = hardware.engine(f"layers.{config.group(layer)}.attention.{part}")
+            yield Item(name=f"layers.{layer}.attention.{part}", shape=(), macs=macs, engine=engine)
 
 
 def tables(config: TransformerConfig) -> Iterator[Item]:

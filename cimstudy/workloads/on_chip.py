@@ -13,8 +13,8 @@ from cimstudy import memory
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
 from cimstudy.transformer import Chip, Model, load_model, program
-from cimstudy.transformer.calibration import placed_matrices
 from cimstudy.transformer.chip import Watch
+from cimstudy.transformer.operators import check_overrides
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -93,7 +93,7 @@ class OnChip(Part):
     def check(self, hardware: Hardware) -> None:
         """Raise InputError unless a chip of this hardware can be programmed and the data fit the model."""
         self.calibration()
-        placed_matrices(loaded(self.model), hardware)
+        check_overrides(loaded(self.model).config, hardware)
 
 
 @lru_cache(maxsize=4)

@@ -19,8 +19,13 @@ from cimstudy.hardware import (
     preset,
     presets,
 )
+from cimstudy.hardware.placement import matches, operator_kind
 
-NOISY = Hardware(device=Device(programming=NormalOfRange(std=0.05)))
+NOISY = (
+    Hardware(device=Device(programming=NormalOfRange(std=0.05)))
+    .override("*.attention.k", name="k", device="rram-neurram")
+    .override("layers.0.*", engine="digital")
+)
 
 
 def test_replace_changes_one_value_and_leaves_the_original():
@@ -42,7 +47,7 @@ def test_a_part_may_be_a_presets_name():
 
 REFUSED = [
     ("crossbar.adc.bit", 3, "crossbar.adc.bit: 'bit' is unknown; Adc has: bits, range, percentile"),
-    ("devise.g_max", 1, "devise.g_max: 'devise' is unknown; Hardware has: device, crossbar, architecture"),
+    ("devise.g_max", 1, "devise.g_max: 'devise' is unknown; Hardware has: device, crossbar, architecture, overrides"),
     ("crossbar.adc.bits", 0, "crossbar.adc.bits = 0: should be greater than or equal to 2"),
     ("crossbar.adc.bits", 40, "crossbar.adc.bits = 40: should be less than or equal to 16"),
     (
@@ -54,7 +59,7 @@ REFUSED = [
     ("device.read_noise.std", 0.1, "read_noise is None here and has no fields; first give it a NormalOfRange or"),
     ("device.name.x", 1, "device.name.x: name is 'ideal', which has no fields"),
     ("device.g_min", 1.0, "device.g_min = 1.0: need g_min < g_max, got g_min=1 S, g_max=2.5e-05 S"),
-    ("device", "nothing", "device = 'nothing': unknown preset 'nothing'; known: static-weights, bit-serial-128"),
+    ("device", "nothing", "device = 'nothing': unknown preset 'nothing'; known: digital, static-weights"),
     ("device", "sliced-128", "device = 'sliced-128': preset 'sliced-128' is a Crossbar, here a Device is needed"),
     ("crossbar.weights.slice_bits", 8, "slice_bits=8 is more than the 7 magnitude bits of a 8-bit weight"),
     ("crossbar.weights", {"bits": None, "slice_bits": 2}, "slice_bits=2 needs bits, but bits is None"),
@@ -76,7 +81,15 @@ REFUSED = [
     ),
     ("crossbar.current_limit", 0, "crossbar.current_limit = 0: should be greater than or equal to 0.000000001"),
     ("crossbar.adc.range", (1.0, 2.0), "adc.range has 2 values, allowed: one number or 1, a slice each"),
-    ("architecture.crossbar", ("a b",), "pattern 'a b': allowed are names, dots, '*' and ranges such as 0-3"),
+    ("overrides.k.pattern", "a b", "pattern 'a b': allowed are names, dots, '*' and ranges such as 0-3"),
+    ("overrides.k.engine", "gpu", "should be 'crossbar', 'dynamic-crossbar', 'sram-cim', 'digital', 'cam' or"),
+    ("overrides.k.name", "a b", "overrides.k.name = 'a b': String should match pattern"),
+    ("overrides.q.engine", "digital", "overrides.q.engine: 'q' is unknown; there are: k, layers_0"),
+    ("overrides.k.crossbar.rows", 64, "crossbar is None here and has no fields; first give it a Crossbar"),
+    ("overrides.k.name", "layers_0", "2 overrides are named 'layers_0'; allowed: a name each"),
+    ("architecture.placement", "crossbar", "architecture.placement = 'crossbar': "),
+    ("architecture.placement.scores", "crossbar", "should be 'dynamic-crossbar', 'sram-cim', 'cam', 'near-memory' or"),
+    ("architecture.placement.ffn", "cam", "should be 'crossbar', 'sram-cim', 'near-memory' or 'digital'"),
     (
         "device.programming",
         {"kind": "magic"},
@@ -131,7 +144,7 @@ def test_slices_of_any_width_hold_a_level_and_no_more(widths, bits):
 def test_construction_explains_like_replace():
     with pytest.raises(InputError, match=r"bits: should be less than or equal to 16 \(given 99\)"):
         Adc(bits=99)
-    with pytest.raises(InputError, match="devic: unknown; Hardware has: device, crossbar, architecture"):
+    with pytest.raises(InputError, match="devic: unknown; Hardware has: device, crossbar, architecture, overrides"):
         Hardware(devic="ideal")
 
 
@@ -161,7 +174,67 @@ PATTERNS = [
 
 @pytest.mark.parametrize(("pattern", "name", "fits"), PATTERNS)
 def test_patterns_choose_matrices(pattern, name, fits):
-    assert Architecture(crossbar=(pattern,)).on_crossbar(name) is fits
+    assert matches(pattern, name) is fits
+
+
+KINDS = {
+    "embedding.patch": "embedding",
+    "embedding.norm": "norm",
+    "layers.0.attention.q": "projections",
+    "layers.0.attention.q_norm": "norm",
+    "layers.0.attention.scores": "scores",
+    "layers.0.attention.values": "values",
+    "layers.0.attention.softmax": "softmax",
+    "layers.0.ffn.norm_after": "norm",
+    "layers.0.ffn.router": "ffn",
+    "layers.0.ffn.softmax": "softmax",
+    "layers.3.ffn.experts.2.up": "ffn",
+    "layers.3.ffn.activation": "activation",
+    "norm": "norm",
+    "head": "head",
+    "head.transform": "head",
+    "head.norm": "norm",
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items())
+def test_every_operator_has_a_place(name, kind):
+    hardware = Hardware(architecture="digital")
+    assert operator_kind(name) == kind
+    assert hardware.engine(name) == "digital"
+    assert hardware.replace(f"architecture.placement.{kind}", "sram-cim").engine(name) == "sram-cim"
+
+
+def test_the_last_override_that_fits_wins():
+    hardware = Hardware().override("*", engine="digital").override("layers.1.*", name="one", engine="sram-cim")
+    assert hardware.engine("layers.0.ffn.up") == "digital"
+    assert hardware.engine("layers.1.ffn.up") == "sram-cim"
+    assert hardware.override("*.up", engine="crossbar").engine("layers.1.ffn.up") == "crossbar"
+
+
+def test_an_engine_is_for_the_operators_that_it_can_run():
+    hardware = Hardware(architecture="digital").override("layers.0.*", engine="crossbar")
+    assert hardware.engine("layers.0.attention.q") == "crossbar"
+    assert hardware.engine("layers.0.attention.scores") == "digital"
+
+
+def test_an_override_changes_parts_for_its_operators_alone():
+    hardware = Hardware().override("*.k", **{"device": "rram-neurram", "device.levels": 4, "crossbar.adc.bits": 6})
+    assert hardware.of("layers.0.attention.k").device == preset("rram-neurram").replace("levels", 4)
+    assert hardware.of("layers.0.attention.k").crossbar == Crossbar(adc=Adc(bits=6))
+    assert hardware.of("layers.0.attention.q") == Hardware()
+
+
+def test_arrays_of_cells_that_cannot_be_rewritten_hold_no_keys():
+    dynamic = Architecture(placement={"scores": "dynamic-crossbar"})
+    message = (
+        r"placement.scores='dynamic-crossbar' needs cells that are written at inference; sonos-40nm has device.rew"
+    )
+    with pytest.raises(InputError, match=message):
+        Hardware(device="sonos-40nm", architecture=dynamic)
+    with pytest.raises(InputError, match=message):
+        Hardware(device="sonos-40nm").override("*.scores", engine="dynamic-crossbar")
+    assert Hardware(device="sonos-40nm").override("*.scores", engine="dynamic-crossbar", device="rram-neurram")
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in presets()])

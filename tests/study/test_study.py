@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Adc, Crossbar, Device, Hardware, NormalOfRange, preset
+from cimstudy.hardware import Adc, Crossbar, Device, Hardware, NormalOfRange, Override, preset
 from cimstudy.study import Axis, Grid, Study
 
 
@@ -104,6 +104,28 @@ def test_fields_of_the_workload_are_axes(logged_study):
     assert {resolved.hardware for resolved in study.resolve_all()} == {study.hardware}
 
 
+def test_overrides_are_axes_whole_and_within():
+    base = Hardware().override("*.k", name="keys", device="rram-neurram").override("head", engine="sram-cim")
+    axes = {"overrides.keys.engine": ["crossbar", "digital"], "overrides.keys.device.g_max": [1e-5, 2e-5]}
+    study = study_of(
+        {**axes, "overrides.head": [Override(name="head", pattern="head"), base.overrides[1]]}, hardware=base
+    )
+    found = study.resolve_all()
+    assert len({resolved.identity for resolved in found}) == 8
+    assert found[-1].hardware == base.replace("overrides.keys.engine", "digital").replace(
+        "overrides.keys.device.g_max", 2e-5
+    )
+    assert found[0].hardware.engine("head") == "crossbar"
+    whole = study_of({"overrides": [(), base.overrides]})
+    assert [resolved.hardware for resolved in whole.resolve_all()] == [Hardware(), base]
+    assert Study.model_validate_json(study.model_dump_json()) == study
+
+
+def test_an_override_that_is_not_there_is_no_axis():
+    with pytest.raises(InputError, match=r"overrides.keys.engine: 'keys' is unknown; there are: none"):
+        study_of({"overrides.keys.engine": ["digital"]}).resolve_all()
+
+
 def test_all_bad_points_are_named_in_one_line_each_message_once():
     study = study_of({"crossbar.adc.bits": [5, 99, 100], "device.g_max": [1e-6, 2e-6, -1.0]})
     with pytest.raises(InputError) as caught:
@@ -148,7 +170,7 @@ def test_the_workloads_own_check_is_asked_at_every_point(logged_study):
     [
         (
             lambda: study_of({"nope.x": [1]}),
-            "axis nope.x: unknown; an axis starts with device, crossbar, architecture or workload",
+            "axis nope.x: unknown; an axis starts with device, crossbar, architecture, overrides or workload",
         ),
         (lambda: study_of({"workload": [1]}), "axis workload: unknown; an axis starts with"),
         (

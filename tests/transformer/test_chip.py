@@ -78,17 +78,48 @@ def test_chips_are_numbered_and_repeat():
     assert (one != other).any()
 
 
-def test_the_architecture_keeps_matrices_digital():
-    hardware = Hardware(
-        device=ERRONEOUS, crossbar=Crossbar(adc=None), architecture=Architecture(crossbar=("layers.1.ffn.*", "head"))
+def test_overrides_put_matrices_into_arrays_or_keep_them_digital():
+    analog = Hardware(device=ERRONEOUS, crossbar=Crossbar(adc=None))
+    ffn = ["layers.1.ffn.gate", "layers.1.ffn.up", "layers.1.ffn.down"]
+    some = analog.replace("architecture", "digital").override("layers.1.*", engine="crossbar")
+    assert list(program(MODEL, some.override("*.attention.*", engine="digital")).matrices) == ffn
+    others = program(MODEL, analog.override("layers.1.ffn.*", engine="digital")).matrices
+    assert set(others) == set(MODEL.matrices) - set(ffn)
+
+
+def test_a_matrix_has_the_device_and_the_crossbar_of_its_override():
+    """The others stay as they are, bit for bit."""
+    mixed = Hardware(device=ERRONEOUS, crossbar=Crossbar(adc=None)).override("*.attention.k", name="k", device="ideal")
+    x = np.random.default_rng(0).standard_normal((3, MODEL.config.width)).astype(np.float32)
+    plain = program(MODEL, mixed.replace("overrides", ()))
+    ideal = program(MODEL, mixed.replace("overrides", ()).replace("device", "ideal"))
+    for name, matrix in program(MODEL, mixed).matrices.items():
+        like = ideal if name.endswith("attention.k") else plain
+        if len(MODEL.weights[name]) == len(x[0]):
+            np.testing.assert_array_equal(matrix.matmul(x), like.matrices[name].matmul(x))
+    coarse = program(MODEL, mixed.replace("overrides.k.crossbar", Crossbar(rows=8, adc=Adc(bits=2, range=1.0))))
+    assert not np.array_equal(
+        coarse.matrices["layers.0.attention.k"].matmul(x), x @ MODEL.weights["layers.0.attention.k"]
     )
-    chip = program(MODEL, hardware)
-    assert set(chip.matrices) == {"layers.1.ffn.gate", "layers.1.ffn.up", "layers.1.ffn.down", "head"}
+
+
+@pytest.mark.parametrize("engine", ["sram-cim", "near-memory"])
+def test_integer_arithmetic_is_exact_whatever_the_cells(engine):
+    """Weights and inputs are rounded, each to its own step, and nothing else happens."""
+    hardware = Hardware(device="rram-neurram").override("layers.0.ffn.up", engine=engine)
+    w = MODEL.weights["layers.0.ffn.up"]
+    x = np.random.default_rng(0).standard_normal((5, len(w))).astype(np.float32)
+    found = program(MODEL, hardware, calibration=CALIBRATION).matrices["layers.0.ffn.up"].matmul(x)
+    steps = np.abs(x).max(axis=1, keepdims=True) / 127, np.abs(w).max() / 127
+    exact = (np.rint(x / steps[0]) * steps[0]) @ (np.rint(w / steps[1]) * steps[1])
+    np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
 
 
 def test_a_pattern_that_fits_nothing_is_refused():
-    hardware = Hardware(architecture=Architecture(crossbar=("layers.7.*",)))
-    with pytest.raises(InputError, match=r"pattern 'layers.7.\*' fits no matrix of random; there are: layers.0.att"):
+    hardware = Hardware().override("layers.7.*", engine="digital")
+    with pytest.raises(
+        InputError, match=r"overrides.layers_7: pattern 'layers.7.\*' fits no operator of the model; there"
+    ):
         program(MODEL, hardware, calibration=CALIBRATION)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware
+from cimstudy.hardware import Crossbar, Differential, Hardware
 from cimstudy.transformer import coverage, load_model
 
 SLICED = Hardware(crossbar=Crossbar(rows=100, columns=64, weights=Differential(slice_bits=2)))
@@ -24,7 +24,7 @@ def test_every_weight_is_listed_once() -> None:
 
 
 def test_what_the_architecture_leaves_out_is_digital() -> None:
-    hardware = SLICED.replace("architecture", Architecture(crossbar=("layers.0.*",)))
+    hardware = SLICED.replace("architecture", "digital").override("layers.0.*", engine="crossbar")
     placed = [item.name for item in coverage("bundled", hardware) if item.arrays]
     assert placed
     assert all(name.startswith("layers.0.") for name in placed)
@@ -32,7 +32,7 @@ def test_what_the_architecture_leaves_out_is_digital() -> None:
 
 def test_products_of_activations_are_counted_by_what_a_token_sees() -> None:
     items = {item.name: item for item in coverage("bundled", SLICED)}
-    scores = items["layers.0.attention.query x key"]
+    scores = items["layers.0.attention.scores"]
     assert scores.macs == 192 * 257 / 2
     assert math.isnan(scores.utilisation)
 

@@ -38,7 +38,9 @@ def test_embeddings_are_those_of_the_reference_implementation(tmp_path: Path) ->
     counts = batch["attention_mask"][..., None]
     expected = torch.nn.functional.normalize((vectors * counts).sum(1) / counts.sum(1)).numpy()
     workload = Embedding(model=str(FOLDER), text=str(tmp_path / "sentences.txt"), sentences=4)
-    digital = program(loaded(str(FOLDER)), PERFECT.replace("architecture.crossbar", ("layers.0.ffn.up",)))
+    digital = program(
+        loaded(str(FOLDER)), PERFECT.replace("architecture", "digital").override("layers.0.ffn.up", engine="crossbar")
+    )
     (ours,) = workload.outputs(digital)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-4)
     similar = ours @ ours.T

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Adc, Architecture, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange, PowerLaw
+from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfRange, PowerLaw
 from cimstudy.transformer import held_out_text, load_model, load_tokenizer
 from cimstudy.workloads import LanguageModel, on_chip
 from cimstudy.workloads.language_model import compare, log_softmax, summarise
@@ -94,7 +94,7 @@ def test_a_case_depends_on_seed_and_trial_alone():
 
 
 def test_a_digital_architecture_is_the_reference():
-    head_only = PERFECT.replace("architecture", Architecture(crossbar=("head",)))
+    head_only = PERFECT.replace("architecture", "digital").override("head", engine="crossbar")
     assert SHORT(head_only, seed=0, trial=0)["nll"] == pytest.approx(SHORT.reference()["nll"], abs=1e-6)
 
 
@@ -241,8 +241,8 @@ def test_bad_input_is_refused_before_any_work(tmp_path):
         LanguageModel(stride=256).check(PERFECT)
     with pytest.raises(InputError, match="tokens: should be greater than or equal to 1"):
         LanguageModel(tokens=0)
-    with pytest.raises(InputError, match=r"fits no matrix of bundled"):
-        SHORT.check(PERFECT.replace("architecture", Architecture(crossbar=("nothing",))))
+    with pytest.raises(InputError, match=r"fits no operator of the model"):
+        SHORT.check(PERFECT.override("nothing", engine="digital"))
 
 
 def test_calibrated_inputs_are_as_good_as_scaling_each_token():
