@@ -73,12 +73,16 @@ def hold(targets: Array, device: Device, key: Key, place: Place, time: float = 0
     key : of the chip's matrix.
     """
     meant = targets if device.levels is None else to_levels(targets, device)
-    z = drawn("programming", key, meant, place) if device.programming or isinstance(device.drift, Tabulated) else None
+    z = (
+        drawn("programming", key.writing, meant, place)
+        if device.programming or isinstance(device.drift, Tabulated)
+        else None
+    )
     written = write(meant, device, z)
     now = written
     if device.drift is not None and time > 0:
         fresh = isinstance(device.drift, PowerLaw | LogTimeShift)
-        now = age(written, meant, device, time, drawn("drift", key, meant, place) if fresh else z)
+        now = age(written, meant, device, time, drawn("drift", key.writing, meant, place) if fresh else z)
     if device.faults is None:
         return Cells(now=now, written=written)
     z = drawn("faults", key, meant, place)

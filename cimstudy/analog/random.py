@@ -32,6 +32,7 @@ class Key:
 
     low: int
     high: int
+    event: str = ""  # which writing of the cells, if they are written more than once
 
     @classmethod
     def root(cls, seed: int, trial: int = 0) -> Self:
@@ -47,6 +48,15 @@ class Key:
         for name in names:
             low, high = derived(low, high, name)
         return type(self)(low, high)
+
+    def at(self, event: str) -> Self:
+        """The same cells, written another time: draws of `writing` are then others, all else stays."""
+        return type(self)(self.low, self.high, event)
+
+    @property
+    def writing(self) -> Self:
+        """The stream of what is drawn whenever cells are written."""
+        return self.of(f"writing {self.event}") if self.event else self
 
     @property
     def words(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Descriptions of the hardware under study: frozen values, and presets with their sources. No arithmetic on arrays."""
 
 from cimstudy.hardware.architecture import Architecture
+from cimstudy.hardware.attention import Attention, BlockedAttention, FullAttention, TopKAttention, WindowAttention
 from cimstudy.hardware.coding import Coding, Differential, Offset
 from cimstudy.hardware.converters import Adc, Dac, Inl, Mismatch, OutputNoise, Transitions
 from cimstudy.hardware.crossbar import Crossbar
@@ -52,6 +53,8 @@ __all__ = [
     "MAX_COEFFICIENTS",
     "Adc",
     "Architecture",
+    "Attention",
+    "BlockedAttention",
     "Buffers",
     "Chips",
     "Coding",
@@ -71,6 +74,7 @@ __all__ = [
     "Faults",
     "FlickerAbsolute",
     "FlickerOfTarget",
+    "FullAttention",
     "Hardware",
     "Inl",
     "KeyValues",
@@ -102,7 +106,9 @@ __all__ = [
     "Table",
     "Tabulated",
     "ThermalNoise",
+    "TopKAttention",
     "Transitions",
+    "WindowAttention",
     "Wires",
     "assemble",
     "load_preset",

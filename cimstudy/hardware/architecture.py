@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from cimstudy.hardware.attention import Attention, FullAttention
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.placement import Placement
 from cimstudy.hardware.system import Buffers, Chips, KeyValues, Links
@@ -14,6 +15,7 @@ class Architecture(Part):
 
     name: str = "static-weights"
     placement: Placement = Placement()
+    attention: Attention = FullAttention()
     drift_compensation: Literal["global", "per_column"] | None = Field(
         default=None, description="digital factors against drift: one for each array, or for each of its columns"
     )

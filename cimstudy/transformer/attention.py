@@ -4,9 +4,10 @@ A sequence's results do not depend, bit for bit, on the other sequences of the b
 matrices one at a time, so each sequence is a product of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,52 +122,58 @@ class Block(NamedTuple):
     keys: slice
 
 
-class Products(Protocol):
-    """The two products of a meeting."""
+class Products(NamedTuple):
+    """The two products of a meeting.
 
-    def scores(self, block: Block) -> Array:
-        """Queries times keys: (sequences, heads, queries, keys)."""
-        ...
+    scores : of a block, queries times keys, (sequences, heads, queries, keys).
+    values : of a block, its weights (sequences, heads, queries, keys), and their sums (..., 1): values times weights,
+        over the sums, (sequences, heads, queries, width of the values).
+    """
 
-    def values(self, block: Block, weights: Array, sums: Array) -> Array:
-        """Values times weights (sequences, heads, queries, keys), over their sums (sequences, heads, queries, 1).
-
-        Returns (sequences, heads, queries, width of the values).
-        """
-        ...
+    scores: Callable[[Block], Array]
+    values: Callable[[Block, Array, Array], Array]
 
 
-@dataclass(frozen=True, eq=False)
-class Digital:
-    """Products in single precision."""
-
-    meeting: Meeting
-
-    def scores(self, block: Block) -> Array:
-        """As `Products`."""
-        q, k = self.meeting.q[block.some, :, block.rows], self.meeting.k[block.some, :, block.keys]
-        grouped = q.reshape(len(q), k.shape[1], -1, *q.shape[2:])
-        found: Array = grouped @ k.swapaxes(-1, -2)[:, :, None]
-        return found.reshape(*q.shape[:3], -1)
-
-    def values(self, block: Block, weights: Array, sums: Array) -> Array:
-        """As `Products`."""
-        v = self.meeting.v[block.some, :, block.keys]
-        grouped = weights.reshape(len(v), v.shape[1], -1, *weights.shape[2:])
-        found: Array = grouped @ v[:, :, None]
-        found = found.reshape(*weights.shape[:3], -1)
-        found /= sums
-        return found
+def digital(meeting: Meeting) -> Products:
+    """Both products in single precision."""
+    return Products(partial(digital_scores, meeting), partial(digital_values, meeting))
 
 
-def attend(meeting: Meeting, products: Products | None = None) -> Array:
-    """Values averaged by softmax of the scores, over the keys that a query sees: (sequences, heads, Q, width)."""
-    products = products or Digital(meeting)
+def digital_scores(meeting: Meeting, block: Block) -> Array:
+    """The scores of a block, as `Products`."""
+    q, k = meeting.q[block.some, :, block.rows], meeting.k[block.some, :, block.keys]
+    grouped = q.reshape(len(q), k.shape[1], -1, *q.shape[2:])
+    found: Array = grouped @ k.swapaxes(-1, -2)[:, :, None]
+    return found.reshape(*q.shape[:3], -1)
+
+
+def digital_values(meeting: Meeting, block: Block, weights: Array, sums: Array) -> Array:
+    """The averages of a block, as `Products`."""
+    v = meeting.v[block.some, :, block.keys]
+    grouped = weights.reshape(len(v), v.shape[1], -1, *weights.shape[2:])
+    found: Array = grouped @ v[:, :, None]
+    found = found.reshape(*weights.shape[:3], -1)
+    found /= sums
+    return found
+
+
+Keep = Callable[["Block", Array], NDArray[np.bool_]]
+
+
+def attend(meeting: Meeting, products: Products | None = None, keep: Keep | None = None) -> Array:
+    """Values averaged by softmax of the scores, over the keys that a query sees: (sequences, heads, Q, width).
+
+    keep : which of the keys count, from a block and its scores (sequences, heads, queries, keys), minus infinity for
+        keys that are not seen; broadcasts against them.  A query that keeps no key gets zeros.
+    """
+    products = products or digital(meeting)
     sequences, heads, n_queries, _ = meeting.q.shape
     out = np.empty((sequences, heads, n_queries, meeting.v.shape[3]), np.float32)
     for block, mask in meeting.blocks():
         scores = capped(products.scores(block), meeting.cap)
         scores += mask
+        if keep is not None:
+            scores = np.where(keep(block, scores), scores, np.float32(-np.inf))
         out[block.some, :, block.rows] = products.values(block, *exponentials(scores))
     return out
 
@@ -177,10 +184,14 @@ def capped(scores: Array, cap: float | None) -> Array:
 
 
 def exponentials(scores: Array) -> tuple[Array, Array]:
-    """Of scores (..., K), less the row's largest, and their sums (..., 1).  Overwrites the scores."""
-    scores -= scores.max(axis=-1, keepdims=True)
+    """Of scores (..., K), less the row's largest, and their sums (..., 1).  Overwrites the scores.
+
+    Where all scores are minus infinity the exponentials are 0, and their sum is given as 1.
+    """
+    scores -= np.maximum(scores.max(axis=-1, keepdims=True), np.finfo(np.float32).min)
     np.exp(scores, out=scores)
-    return scores, scores.sum(axis=-1, keepdims=True)
+    sums: Array = scores.sum(axis=-1, keepdims=True)
+    return scores, np.where(sums > 0, sums, np.float32(1))
 
 
 def slices(length: int, step: int) -> Iterator[slice]:

@@ -5,7 +5,7 @@ one chip.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,43 +19,27 @@ from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, st
 from cimstudy.transformer.calibration import map_model, model_ranges
 from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
-from cimstudy.transformer.network import Linear
+from cimstudy.transformer.network import Attention, Linear, softmax_attention
 from cimstudy.transformer.operators import placed_matrices
+from cimstudy.transformer.schemes import Scheme, Setup, scheme_of
+from cimstudy.transformer.schemes.setup import Attending
+from cimstudy.transformer.watch import Watch
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Watch:
-    """Where the error enters: of each product on the chip, power of the digital result and of the difference from it.
-
-    powers : by matrix, sums over all elements so far.
-    """
-
-    powers: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def see(self, name: str, digital: Array, found: Array) -> None:
-        """Take note of a product's result beside the digital one."""
-        signal, noise = self.powers.get(name, (0.0, 0.0))
-        error = found - digital
-        self.powers[name] = signal + square_sum(digital), noise + square_sum(error)
-
-
-def square_sum(x: Array) -> float:
-    """Sum of the squares of all elements, in double precision."""
-    return float(np.square(x, dtype=np.float64).sum())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Chip:
     """A model in the cells of one chip. Matrices that the architecture keeps digital are not in `matrices`.
 
+    scheme : of attention; None: softmax attention, in digital.
     watch : if given, it sees each product beside the digital one of the same input, which costs a digital run more.
     """
 
     model: Model
     hardware: Hardware
     matrices: Mapping[str, Matrix]
+    scheme: Scheme | None = None
     watch: Watch | None = None
 
     def logits(
@@ -72,12 +56,24 @@ class Chip:
         Read noise is keyed by a token's number, counted from `first_vector` along the flattened tokens.
         Raises InputError as `Model.logits` does.
         """
-        linear = self.linear(first_vector)
-        return self.model.logits(tokens, linear, lengths=lengths, token_types=token_types, cache=cache)
+        return self.model.logits(
+            tokens,
+            self.linear(first_vector),
+            self.attention(first_vector),
+            lengths=lengths,
+            token_types=token_types,
+            cache=cache,
+        )
 
     def image_logits(self, images: Array, *, first_vector: int = 0) -> Array:
         """What this chip gives for images (..., channels, height, width), as `Model.image_logits`."""
-        return self.model.image_logits(images, self.linear(first_vector))
+        return self.model.image_logits(images, self.linear(first_vector), self.attention(first_vector))
+
+    def attention(self, first_vector: int = 0) -> Attention:
+        """The attention of this chip; its draws are keyed by vectors' numbers, as those of `linear`."""
+        if self.scheme is None:
+            return softmax_attention
+        return Attending(scheme=self.scheme, first_vector=first_vector, watch=self.watch)
 
     def linear(self, first_vector: int = 0) -> Linear:
         """The products of this chip; read noise is keyed by a vector's number, from `first_vector` on."""
@@ -140,7 +136,8 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         holder = Holder(model=model, chunk=chunks or CHUNK, client=client, time=time)
         ranges = model_ranges(model, hardware, calibration)
         matrices = {name: holder.matrix(hardware, name, ranges[name], key.of(name)) for name in names}
-    return Chip(model=model, hardware=hardware, matrices=matrices, watch=watch)
+    scheme = scheme_of(Setup(model=model, hardware=hardware, key=key, time=time, tokens=calibration))
+    return Chip(model=model, hardware=hardware, matrices=matrices, scheme=scheme, watch=watch)
 
 
 def written(blocks: Sequence[Block], mapped: Sequence[MappedMatrix], key: Key, time: float) -> Matrix:

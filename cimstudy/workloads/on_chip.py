@@ -13,8 +13,8 @@ from cimstudy import memory
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
 from cimstudy.transformer import Chip, Model, load_model, program
-from cimstudy.transformer.chip import Watch
 from cimstudy.transformer.operators import check_overrides
+from cimstudy.transformer.watch import Watch
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
