@@ -8,10 +8,12 @@ from cimstudy.hardware.presets import Preset, Source
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by dotted name."""
+    """The values of nested tables by dotted name; tables in a row go by their names."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
+            yield from leaves({item["name"]: item for item in value}, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 

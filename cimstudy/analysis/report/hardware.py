@@ -82,18 +82,30 @@ def meaning_of(built: Hardware | None, path: str) -> str:
 
 def origin_of(stored: Mapping[str, Any], built: Hardware | None, path: str, value: Any) -> tuple[str, str]:
     """Where a value comes from (the preset that says it, a default, or the study), and a preset's source of it."""
-    root, _, field = path.partition(".")
-    entry = preset_called(stored[root].get("name"))
+    part, field = part_around(stored, path)
+    entry = preset_called(part.get("name"))
     if entry is not None and dict(leaves(entry.values)).get(field) == value:
         known = source_of(entry, field)
         return f"preset {entry.name}", "" if known is None else f"{known.source} ({known.confidence})"
     return DEFAULT if built is not None and is_default(built, path) else STUDY, ""
 
 
+def part_around(stored: Mapping[str, Any], path: str) -> tuple[Mapping[str, Any], str]:
+    """The whole part that a path leads into, of the hardware or of an override, and the path in it."""
+    root, _, field = path.partition(".")
+    if root != "overrides":
+        return stored[root], field
+    name, _, inner = field.partition(".")
+    found = next((override for override in stored[root] if override["name"] == name), {})
+    kind, _, field = inner.partition(".")
+    return (found[kind], field) if field else (found, inner)
+
+
 def is_default(built: Hardware, path: str) -> bool:
     """Whether a field has the value that it has if nothing is said."""
     outer, _, name = path.rpartition(".")
-    found: bool = type(built.at(outer)).model_fields[name].default == built.at(path)
+    owner = built.at(outer) if outer else built
+    found: bool = type(owner).model_fields[name].default == built.at(path)
     return found
 
 
