@@ -10,6 +10,7 @@ from cimstudy.hardware.part import Part
 Engine = Literal["crossbar", "dynamic-crossbar", "sram-cim", "digital", "cam", "near-memory"]
 Static = Literal["crossbar", "sram-cim", "near-memory", "digital"]
 Dynamic = Literal["dynamic-crossbar", "sram-cim", "cam", "near-memory", "digital"]
+Search = Literal["crossbar", "dynamic-crossbar", "cam", "digital"]
 Nonlinear = Literal["crossbar", "sram-cim", "cam", "near-memory", "digital"]
 
 
@@ -27,6 +28,7 @@ class Placement(Part):
     head: Static = Field(default="crossbar", description="matrices after the last layer")
     scores: Dynamic = Field(default="digital", description="queries times keys")
     values: Dynamic = Field(default="digital", description="softmax times values")
+    search: Search = Field(default="digital", description="what chooses keys, where the attention scheme chooses some")
     softmax: Nonlinear = "digital"
     norm: Nonlinear = "digital"
     activation: Nonlinear = "digital"
@@ -44,7 +46,7 @@ ENGINES: dict[str, tuple[str, ...]] = {name: get_args(info.annotation) for name,
 def operator_kind(name: str) -> str:
     """The kind of the operator of this name: "layers.0.attention.q" is one of the projections."""
     first, last = name.partition(".")[0], name.rpartition(".")[2]
-    if last in {"scores", "values", "softmax", "activation"}:
+    if last in {"scores", "values", "search", "softmax", "activation"}:
         return last
     if last in {"norm", "norm_after", "q_norm", "k_norm"}:
         return "norm"

@@ -19,7 +19,7 @@ from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, st
 from cimstudy.transformer.calibration import map_model, model_ranges
 from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
-from cimstudy.transformer.network import Attention, Linear, softmax_attention
+from cimstudy.transformer.network import SOFTMAX_ATTENTION, Attention, Linear
 from cimstudy.transformer.operators import placed_matrices
 from cimstudy.transformer.schemes import Scheme, Setup, scheme_of
 from cimstudy.transformer.schemes.setup import Attending
@@ -72,7 +72,7 @@ class Chip:
     def attention(self, first_vector: int = 0) -> Attention:
         """The attention of this chip; its draws are keyed by vectors' numbers, as those of `linear`."""
         if self.scheme is None:
-            return softmax_attention
+            return SOFTMAX_ATTENTION
         return Attending(scheme=self.scheme, first_vector=first_vector, watch=self.watch)
 
     def linear(self, first_vector: int = 0) -> Linear:

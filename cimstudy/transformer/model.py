@@ -12,7 +12,7 @@ from cimstudy.errors import InputError
 from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.checkpoint import BUNDLED, read_checkpoint
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes
-from cimstudy.transformer.network import Attention, Linear, Pass, embed, embed_images, forward, softmax_attention
+from cimstudy.transformer.network import SOFTMAX_ATTENTION, Attention, Linear, Pass, embed, embed_images, forward
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -69,7 +69,7 @@ class Model:
         run = Pass(
             model=self,
             linear=linear or self.product,
-            attend=attention or softmax_attention,
+            attend=attention or SOFTMAX_ATTENTION,
             positions=positions,
             lengths=counts,
             cache=cache,
@@ -93,7 +93,7 @@ class Model:
         run = Pass(
             model=self,
             linear=linear or self.product,
-            attend=attention or softmax_attention,
+            attend=attention or SOFTMAX_ATTENTION,
             positions=np.arange(self.config.context)[None],
         )
         out = forward(run, embed_images(run, flat))

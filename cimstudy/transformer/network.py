@@ -1,7 +1,7 @@
 """The forward pass of a transformer, in one file; the matrix products and attention are arguments.
 
 `linear(name, x)` is the product of `x` with the static matrix `name`: digital, or a chip's. `attend(run, layer, name,
-x)` leads from a layer's input to what its output projection takes: `softmax_attention`, or a chip's. Everything else
+x)` leads from a layer's input to what its output projection takes: `SOFTMAX_ATTENTION`, or a chip's. Everything else
 (norms, positions, biases) is float32 and the same in both. A family of models differs from another by the flags of its
 config and nothing else.
 
@@ -44,6 +44,10 @@ class Attention(Protocol):
 
         layer : its number.  name : of its attention, under which its weights are.
         """
+        ...
+
+    def layer(self, run: "Pass", i: int, x: Array, /) -> Array:
+        """A whole layer, as the function `layer`, from which some tokens may be left out."""
         ...
 
 
@@ -107,7 +111,7 @@ def forward(run: Pass, x: Array) -> Array:
     """What comes out for embedded tokens x (sequences, T, width): logits, or vectors if the model has no head."""
     config = run.config
     for i in range(config.layers):
-        x = layer(run, i, x)
+        x = run.attend.layer(run, i, x)
     return head(run, run.norm("norm", x) if config.final_norm else x)
 
 
@@ -177,9 +181,19 @@ def attention(run: Pass, i: int, name: str, x: Array) -> Array:
     return run.product(f"{name}.o", run.attend(run, i, name, x))
 
 
-def softmax_attention(run: Pass, layer: int, name: str, x: Array) -> Array:
-    """Attention as transformers define it. Arguments as `Attention`."""
-    return merge_heads(attend(meeting(run, layer, projected(run, name, x))))
+class SoftmaxAttention:
+    """Attention as transformers define it."""
+
+    def __call__(self, run: Pass, layer: int, name: str, x: Array, /) -> Array:
+        """As `Attention`."""
+        return merge_heads(attend(meeting(run, layer, projected(run, name, x))))
+
+    def layer(self, run: Pass, i: int, x: Array, /) -> Array:
+        """As `Attention`: every token goes through every layer."""
+        return layer(run, i, x)
+
+
+SOFTMAX_ATTENTION = SoftmaxAttention()
 
 
 def projected(run: Pass, name: str, x: Array) -> tuple[Array, Array, Array]:

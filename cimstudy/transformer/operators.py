@@ -12,7 +12,7 @@ def operators(config: TransformerConfig) -> Iterator[str]:
     """Names of all operators: matrices, products of activations, softmaxes, activations, norms."""
     yield from matrix_shapes(config)
     for group in range(config.groups):
-        for part in ("scores", "softmax", "values"):
+        for part in ("search", "scores", "softmax", "values"):
             yield f"layers.{group}.attention.{part}"
         if config.qk_norm:
             yield from (f"layers.{group}.attention.{part}_norm" for part in "qk")

@@ -1,19 +1,34 @@
 """Attention on chips: exact in its exact limit, with draws that belong to what they are, and counts in closed form."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from cimstudy.analog import Key
 from cimstudy.errors import InputError
-from cimstudy.hardware import Adc, Crossbar, Device, Differential, Faults, Hardware, NormalOfRange, Wires
+from cimstudy.hardware import (
+    Adc,
+    Crossbar,
+    Device,
+    Differential,
+    Faults,
+    GainCellAttention,
+    Hardware,
+    HashedAttention,
+    NormalOfRange,
+    Wires,
+)
 from cimstudy.transformer import Cache, Model, TransformerConfig, program
-from cimstudy.transformer.attention import View, digital
+from cimstudy.transformer.attention import Meeting, View, digital
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
-from cimstudy.transformer.network import meeting, projected
+from cimstudy.transformer.network import SoftmaxAttention, meeting, projected
 from cimstudy.transformer.rotary import Rotary
 from cimstudy.transformer.schemes import Setup
 from cimstudy.transformer.schemes.full import met
-from cimstudy.transformer.schemes.operands import Operands
+from cimstudy.transformer.schemes.gain_cell import GainCell
+from cimstudy.transformer.schemes.hashed import Hashed
+from cimstudy.transformer.schemes.operands import Operands, probabilities
 from cimstudy.transformer.watch import Watch
 
 EXACT = Crossbar(weights=Differential(bits=None), dac=None, adc=None)
@@ -26,6 +41,13 @@ CONFIGS = {
         **SIZES,
         kv_heads=6,
         causal=False,
+        learned_positions=True,
+        norm="layer",
+        biases=frozenset({"attention.q", "attention.k", "attention.v", "attention.o"}),
+    ),
+    "learned": TransformerConfig(
+        **SIZES,
+        kv_heads=2,
         learned_positions=True,
         norm="layer",
         biases=frozenset({"attention.q", "attention.k", "attention.v", "attention.o"}),
@@ -228,16 +250,451 @@ def test_top_k_keeps_k_true_top_keys(name):
 
 def test_one_winner_brings_its_value_alone():
     """With k = 1 attention is the value of the best key."""
-    chip = chip_of("decoder", {"kind": "top_k", "k": 1})
-    model, seen = MODELS["decoder"], {}
+    chip, model, seen = chip_of("decoder", {"kind": "top_k", "k": 1}), MODELS["decoder"], {}
 
-    def attention(run, layer, name, x):
-        seen[layer] = meeting(run, layer, projected(run, name, x)), chip.attention()(run, layer, name, x)
-        return seen[layer][1]
+    class Recorder(SoftmaxAttention):
+        def __call__(self, run, layer, name, x):
+            seen[layer] = meeting(run, layer, projected(run, name, x)), chip.attention()(run, layer, name, x)
+            return seen[layer][1]
 
-    model.logits(TOKENS, None, attention)
+    model.logits(TOKENS, None, Recorder())
     found, context = seen[0]
-    block = next(iter(found.blocks()))
-    scores = digital(found).scores(block[0]) + block[1]
-    best = np.take_along_axis(found.v[block[0].some], scores.argmax(axis=-1)[..., None], axis=2)
-    np.testing.assert_allclose(context.reshape(3, 48, 6, 8).swapaxes(1, 2)[block[0].some], best, atol=1e-6)
+    block, mask = next(iter(found.blocks()))
+    best = (digital(found).scores(block) + mask).argmax(axis=-1)
+    expected = np.take_along_axis(found.v[block.some], best[..., None], axis=2)
+    np.testing.assert_allclose(context.reshape(3, 48, 6, 8).swapaxes(1, 2)[block.some], expected, atol=1e-6)
+
+
+WITHOUT_ROTARY = pytest.mark.parametrize("name", ["encoder", "learned"])
+OF_INPUTS = [
+    {"kind": "decomposed"},
+    {"kind": "decomposed", "context": "values"},
+    {"kind": "fused"},
+    {"kind": "fused", "threshold": -1e9},
+]
+
+
+@WITHOUT_ROTARY
+@pytest.mark.parametrize("engine", ["digital", "dynamic-crossbar"])
+@pytest.mark.parametrize("attention", OF_INPUTS, ids=str)
+def test_scores_of_inputs_are_those_of_keys(name, engine, attention):
+    found = chip_of(name, attention, engine).logits(TOKENS)
+    np.testing.assert_allclose(found, MODELS[name].logits(TOKENS), atol=1e-3)
+
+
+@pytest.mark.parametrize("attention", OF_INPUTS, ids=str)
+def test_scores_of_inputs_come_from_static_arrays(attention):
+    """With projections in exact arrays, too, nothing changes; with errors of cells everything does."""
+    chips = []
+    for device in (Device(), Device(programming=NormalOfRange(std=0.02))):
+        placement = {"scores": "dynamic-crossbar", "values": "dynamic-crossbar"}
+        architecture = {"placement": placement, "attention": attention}
+        hardware = Hardware(device=device, crossbar=EXACT, architecture=architecture)
+        chips.append(program(MODELS["learned"], hardware, calibration=TOKENS))
+    exact, noisy = (chip.logits(TOKENS) for chip in chips)
+    np.testing.assert_allclose(exact, MODELS["learned"].logits(TOKENS), atol=2e-3)
+    assert np.abs(noisy - exact).max() > 0.05
+
+
+def test_calibrated_converters_serve_the_matrices_of_heads():
+    for attention in OF_INPUTS:
+        chip = chip_of_all("learned", attention, crossbar=Crossbar(dac={"range": "calibrated"}))
+        error = np.abs(chip.logits(TOKENS) - MODELS["learned"].logits(TOKENS)).mean()
+        assert 0 < error < 0.5, attention
+
+
+def chip_of_all(name, attention, crossbar, device=None):
+    """A chip with everything in arrays."""
+    placement = {"scores": "dynamic-crossbar", "values": "dynamic-crossbar", "search": "dynamic-crossbar"}
+    architecture = {"placement": placement, "attention": attention}
+    hardware = Hardware(device=device or Device(), crossbar=crossbar, architecture=architecture)
+    return program(MODELS[name], hardware, calibration=TOKENS)
+
+
+@WITHOUT_ROTARY
+@pytest.mark.parametrize(
+    ("attention", "widths"),
+    [({"kind": "full"}, "kv"), (OF_INPUTS[0], "x"), (OF_INPUTS[1], "xv"), (OF_INPUTS[2], "xv")],
+    ids=str,
+)
+def test_the_decomposition_writes_no_keys(name, attention, widths):
+    """L d numbers for inputs, in place of L d for keys (and L d for values)."""
+    config, watch = CONFIGS[name], Watch()
+    chip_of(name, attention, "dynamic-crossbar", watch=watch).logits(TOKENS)
+    kv = config.kv_heads * config.head_width
+    each = {"k": kv, "v": kv, "x": config.width}
+    assert watch.counts["writes"] == TOKENS.size * config.layers * sum(each[part] for part in widths)
+
+
+@pytest.mark.parametrize("kind", ["decomposed", "fused"])
+def test_models_whose_scores_are_no_product_of_inputs_are_refused(kind):
+    with pytest.raises(InputError, match=rf"kind = '{kind}': the model has rotary positions; allowed: models without"):
+        chip_of("decoder", {"kind": kind})
+
+
+@pytest.mark.parametrize("attention", OF_INPUTS, ids=str)
+def test_inputs_that_were_written_serve_a_text_that_grows(attention):
+    chip, cache = chip_of("learned", attention, "dynamic-crossbar"), Cache(CONFIGS["learned"], 3, 48)
+    parts = [chip.logits(TOKENS[:, :20], cache=cache)]
+    parts += [chip.logits(TOKENS[:, place : place + 1], cache=cache) for place in range(20, 48)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), chip.logits(TOKENS), atol=2e-3)
+
+
+THRESHOLDS = [{"kind": "threshold"}, {"kind": "threshold", "threshold": -1e9}, {"kind": "threshold", "keep": 1.0}]
+
+
+@every_model
+@pytest.mark.parametrize("attention", THRESHOLDS, ids=str)
+def test_a_threshold_at_minus_infinity_keeps_all_keys(name, attention):
+    np.testing.assert_array_equal(chip_of(name, attention).logits(TOKENS), MODELS[name].logits(TOKENS))
+
+
+@every_model
+def test_many_bits_find_the_true_top_keys(name):
+    watch = Watch()
+    chip_of(name, {"kind": "threshold", "bits": 16, "threshold": 0.3}, watch=watch).logits(TOKENS)
+    assert 0 < watch.counts["kept"] < watch.counts["seen"]
+    assert watch.counts["found"] > 0.999 * watch.counts["kept"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.8])
+def test_a_threshold_keeps_the_share_that_it_was_calibrated_for(share):
+    """Measured in the first layer, whose inputs are those of the calibration."""
+    watch = Watch()
+    chip_of("encoder", {"kind": "threshold", "keep": share}, watch=watch).logits(TOKENS)
+    assert abs(watch.counts["kept"] / watch.counts["seen"] - share) < 0.06
+    assert watch.counts["searches"] == TOKENS.size * 6 * 2
+    assert watch.counts["writes"] == TOKENS.size * 6 * 8 * 2  # keys of few bits
+    assert 0.5 < watch.counts["found"] / watch.counts["kept"] < 1
+
+
+def test_errors_of_a_search_change_what_is_found():
+    found = {}
+    for search in ("digital", "dynamic-crossbar"):
+        watch = Watch()
+        placement = {"embedding": "digital", "projections": "digital", "ffn": "digital", "head": "digital"}
+        architecture = {"placement": placement | {"search": search}, "attention": {"kind": "threshold", "keep": 0.2}}
+        hardware = Hardware(
+            device=Device(programming=NormalOfRange(std=0.3)), crossbar=EXACT, architecture=architecture
+        )
+        program(MODELS["encoder"], hardware, calibration=TOKENS, watch=watch).logits(TOKENS)
+        found[search] = watch.counts["found"] / watch.counts["kept"]
+    assert found["dynamic-crossbar"] < found["digital"] - 0.05
+
+
+def test_comparators_of_a_chip_differ():
+    watches = Watch(), Watch()
+    for watch, spread in zip(watches, (0.0, 3.0), strict=True):
+        given = {"kind": "threshold", "bits": 12, "threshold": 0.3, "comparator_std": spread}
+        chip_of("encoder", given, watch=watch).logits(TOKENS)
+    same, other = (watch.counts["found"] / watch.counts["kept"] for watch in watches)
+    assert same > 0.95 > other
+
+
+def test_thresholds_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match=r"attention.threshold has 3 numbers; allowed: one, or 2"):
+        chip_of("encoder", {"kind": "threshold", "threshold": (0.1, 0.2, 0.3)})
+    with pytest.raises(InputError, match=r"keep stands in place of threshold; allowed: one of the two"):
+        chip_of("encoder", {"kind": "threshold", "threshold": 0.1, "keep": 0.1})
+
+
+KEEPING_ALL = [
+    {"kind": "product_quantised", "k": 48},
+    {"kind": "hashed", "distance": 64},
+    {"kind": "hashed", "distance": 0, "window": 47},
+    {"kind": "hashed", "distance": 0, "stride": 1},
+    {"kind": "hashed", "distance": 0, "sinks": 48},
+    {"kind": "token_pruning", "keep": 1.0},
+    {"kind": "early_exit", "cosine": 1.1},
+]
+GROWING = ["sliding", "learned"]
+
+
+@every_model
+@pytest.mark.parametrize("attention", KEEPING_ALL, ids=str)
+def test_searches_that_find_all_keys_are_exact(name, attention):
+    np.testing.assert_array_equal(chip_of(name, attention).logits(TOKENS), MODELS[name].logits(TOKENS))
+
+
+ALL_KINDS = [
+    {"kind": "window", "width": 5},
+    {"kind": "blocked", "size": 7},
+    {"kind": "top_k", "k": 5},
+    {"kind": "threshold", "keep": 0.3},
+    {"kind": "product_quantised", "k": 6, "subspaces": 4, "centroids": 8},
+    {"kind": "hashed", "bits": 16, "distance": 6, "flip_rate": 0.05, "window": 2},
+    {"kind": "gain_cell", "window": 20, "rows": 8, "write_std": 0.01, "tau": 1e-6, "cubic": 0.2},
+    {"kind": "token_pruning", "keep": 0.4},
+    {"kind": "early_exit", "cosine": 0.8},
+]
+
+
+@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("attention", ALL_KINDS, ids=str)
+def test_a_growing_text_meets_what_a_whole_one_meets(name, attention):
+    """Prompt and then token by token, or all at once: the same keys are kept, with the same errors."""
+    chip, cache = chip_of(name, attention), Cache(CONFIGS[name], 3, 48)
+    parts = [chip.logits(TOKENS[:, :20], cache=cache)]
+    parts += [
+        chip.logits(TOKENS[:, place : place + 1], first_vector=1000 + 3 * place, cache=cache) for place in range(20, 48)
+    ]
+    alone = np.array([chip.logits(tokens, first_vector=20 * number) for number, tokens in enumerate(TOKENS)])
+    off = np.abs(np.concatenate(parts, axis=1) - alone).max(axis=-1) > 1e-3
+    assert off.mean() < 0.02  # a score that is at the edge of being kept may fall to the other side
+
+
+@pytest.mark.parametrize("name", ["sliding", "encoder"])
+@pytest.mark.parametrize("attention", ALL_KINDS, ids=str)
+def test_a_sequence_alone_is_what_it_is_in_a_batch(name, attention):
+    chip = chip_of(name, attention, "dynamic-crossbar", device=NOISY, crossbar=Crossbar())
+    together = chip.logits(TOKENS)
+    for number, tokens in enumerate(TOKENS):
+        np.testing.assert_array_equal(chip.logits(tokens, first_vector=48 * number), together[number])
+
+
+@pytest.mark.parametrize("attention", ALL_KINDS, ids=str)
+def test_what_is_behind_a_text_changes_nothing(attention):
+    """Shorter texts of a batch, in models that see both sides."""
+    chip, lengths = chip_of("encoder", attention), np.array([48, 31, 9])
+    for found, length, number in zip(chip.logits(TOKENS, lengths=lengths), lengths, range(3), strict=True):
+        alone = chip.logits(TOKENS[number, :length], first_vector=48 * number)
+        np.testing.assert_allclose(found[:length], alone, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("attention", ALL_KINDS, ids=str)
+def test_later_tokens_change_no_earlier_logits(name, attention):
+    chip, other = chip_of(name, attention), TOKENS.copy()
+    other[:, 30:] = TOKENS[::-1, 30:]
+    np.testing.assert_allclose(chip.logits(other)[:, :30], chip.logits(TOKENS)[:, :30], atol=2e-4)
+
+
+def counts_of(name, attention, **options):
+    watch = Watch()
+    chip_of(name, attention, watch=watch, **options).logits(TOKENS)
+    return watch.counts
+
+
+def test_relevance_with_a_centroid_for_every_key_is_exact():
+    """Then the k of highest relevance are the k of highest score."""
+    found = counts_of("encoder", {"kind": "product_quantised", "k": 7, "subspaces": 2, "centroids": TOKENS.size})
+    assert found["kept"] == TOKENS.size * 7 * 6 * 2
+    assert found["searches"] == TOKENS.size * 6 * 2
+    assert found["found"] > 0.98 * found["kept"]
+
+
+def test_errors_of_tables_cost_true_top_keys():
+    recalls = []
+    for sigma in (0.0, 0.3):
+        placement = {"embedding": "digital", "projections": "digital", "ffn": "digital", "head": "digital"}
+        attention = {"kind": "product_quantised", "k": 7, "centroids": 32}
+        architecture = {"placement": placement | {"search": "crossbar"}, "attention": attention}
+        device, watch = Device(programming=NormalOfRange(std=sigma)), Watch()
+        hardware = Hardware(device=device, crossbar=EXACT, architecture=architecture)
+        program(MODELS["encoder"], hardware, calibration=TOKENS, watch=watch).logits(TOKENS)
+        recalls.append(watch.counts["found"] / watch.counts["kept"])
+    assert recalls[1] < recalls[0] - 0.1
+    with pytest.raises(InputError, match=r"subspaces = 3 for heads of width 8; allowed: a divisor"):
+        chip_of("encoder", {"kind": "product_quantised", "k": 7, "subspaces": 3})
+
+
+def test_bits_of_a_hash_differ_as_often_as_the_angle_says():
+    """P(a bit differs) = angle / pi; a stored bit is wrong at the flip rate beside."""
+    bits, rng = 4096, np.random.default_rng(0)
+    q, k = (rng.standard_normal((1, 1, 30, 8), dtype=np.float32) for _ in range(2))
+    positions = np.arange(30)[None]
+    pair = Meeting(q=q, k=k, v=k, positions=positions, view=View())
+    cosine = (q @ k.swapaxes(-1, -2))[0, 0] / np.outer(np.linalg.norm(q[0, 0], axis=1), np.linalg.norm(k[0, 0], axis=1))
+    asked = SimpleNamespace(layer=0, origins=[0])
+    for flip_rate in (0.0, 0.2):
+        given = HashedAttention(bits=bits, distance=0, flip_rate=flip_rate)
+        scheme = Hashed(operands=None, given=given, key=Key.root(0))
+        hashes = scheme.hashes(asked, pair)
+        share = (1 - (hashes.q @ hashes.k.swapaxes(-1, -2))[0, 0] / bits) / 2
+        plain = np.arccos(cosine) / np.pi
+        expected = plain * (1 - flip_rate) + (1 - plain) * flip_rate
+        assert np.abs(share - expected).max() < 5 * 0.5 / np.sqrt(bits)
+
+
+def test_a_memory_is_searched_once_for_each_query_and_head():
+    found = counts_of("grouped", {"kind": "hashed", "bits": 32, "distance": 10})
+    assert found["searches"] == TOKENS.size * 6 * 2
+    assert found["cell_writes"] == TOKENS.size * 2 * 32 * 2
+    assert 0 < found["kept"] < found["seen"]
+
+
+def test_fixed_patterns_keep_what_they_say():
+    """A window of 2, every eighth key, and 3 at the beginning."""
+    found = counts_of("encoder", {"kind": "hashed", "distance": 0, "window": 2, "stride": 8, "sinks": 3})
+    i, j = np.indices((48, 48))
+    expected = (np.abs(i - j) <= 2) | ((i - j) % 8 == 0) | (j < 3)
+    matches = counts_of("encoder", {"kind": "hashed", "distance": 0})["kept"] / (TOKENS.shape[0] * 6 * 2)
+    assert expected.sum() <= found["kept"] / (TOKENS.shape[0] * 6 * 2) <= expected.sum() + matches
+
+
+EXACT_CHARGES = {"kind": "gain_cell", "operand_bits": None, "query_bits": None, "output_bits": None, "tau": None}
+
+
+@every_model
+def test_exact_charges_with_softmax_meet_the_digital_run(name):
+    found = chip_of(name, EXACT_CHARGES | {"pulse": "softmax", "rows": 16}).logits(TOKENS)
+    np.testing.assert_allclose(found, MODELS[name].logits(TOKENS), atol=1e-3)
+
+
+def gain_cell_context(attention, model="sliding", layer=1):
+    """What a layer's heads bring, (sequences, heads, T, d_head), and what met there."""
+    chip, seen = chip_of(model, attention), {}
+
+    class Recorder(SoftmaxAttention):
+        def __call__(self, run, i, name, x):
+            seen[i] = meeting(run, i, projected(run, name, x)), chip.attention()(run, i, name, x)
+            return super().__call__(run, i, name, x)
+
+    MODELS[model].logits(TOKENS, None, Recorder())
+    met_there, context = seen[layer]
+    return met_there, context.reshape(*TOKENS.shape, 6, 8).swapaxes(1, 2)
+
+
+def test_charges_follow_the_equations():
+    """Leak, polynomial and pulse, cell by cell in a slow loop; sub-tiles do not show without counters."""
+    given = EXACT_CHARGES | {"tau": 1e-6, "token_time": 1e-7, "quadratic": 0.3, "cubic": -0.2, "window": 11, "rows": 4}
+    met_there, context = gain_cell_context(given | {"slope": 0.2, "offset": 0.4})
+    k_top, v_top = np.abs(met_there.k).max(), np.abs(met_there.v).max()
+
+    def through(u):
+        return u + 0.3 * u**2 - 0.2 * u**3
+
+    for sequence, head, i in [(0, 0, 0), (0, 5, 17), (2, 3, 47)]:
+        expected = np.zeros(8)
+        for j in range(max(0, i - 10), i + 1):
+            left = np.exp(-(i - j) * 0.1)
+            k, v = (part[sequence, head // 3, j] for part in (met_there.k / k_top, met_there.v / v_top))
+            score = k_top * met_there.q[sequence, head, i] @ through(k * left)
+            expected += np.clip(0.2 * score + 0.4, 0, 1) * v_top * through(v * left)
+        np.testing.assert_allclose(context[sequence, head, i], expected, atol=1e-4)
+
+
+def test_counters_of_sub_tiles_round_each_for_itself():
+    """One sub-tile a token: the sum of tokens' outputs, each rounded to 15 steps of the range to either side."""
+    coarse = EXACT_CHARGES | {"rows": 1, "output_bits": 5}
+    met_there, rough = gain_cell_context(coarse)
+    _, exact = gain_cell_context(EXACT_CHARGES | {"rows": 1})
+    assert np.abs(rough - exact).max() > 0
+    one = np.abs(rough - exact)[:, :, 0].max()  # the first token sees itself alone: one rounding
+    largest = np.abs(met_there.v).max()
+    assert one <= largest / 15 / 2 * 1.001
+
+
+def test_charges_that_have_leaked_away_bring_nothing():
+    _, context = gain_cell_context(EXACT_CHARGES | {"tau": 1e-9, "token_time": 1.0})
+    _, held = gain_cell_context(EXACT_CHARGES | {"window": 1})
+    np.testing.assert_allclose(context, held, atol=1e-6)  # only the query's own token is left
+    assert np.abs(held).max() > 0.1
+
+
+def test_written_charges_spread_as_said():
+    given = GainCellAttention(write_std=0.05)
+    scheme = GainCell(given=given, scales=(), key=Key.root(1))
+    asked = SimpleNamespace(layer=0, origins=np.arange(50))
+    errors = scheme.charges(asked, "k", np.zeros((50, 6, 48, 8), np.float32))
+    assert abs(errors.std() / 0.05 - 1) < 5 / np.sqrt(2 * errors.size)
+    same = scheme.charges(SimpleNamespace(layer=0, origins=[7]), "k", np.zeros((1, 6, 20, 8), np.float32))
+    np.testing.assert_array_equal(same[0], errors[7, :, :20])
+
+
+@pytest.mark.parametrize(("name", "keep"), [("encoder", 0.25), ("decoder", 0.25)])
+def test_pruning_keeps_the_shares_it_says(name, keep):
+    found = counts_of(name, {"kind": "token_pruning", "keep": keep})
+    queries = np.full(48, 48) if name == "encoder" else np.arange(1, 49)
+    kept = np.ceil(keep * queries)
+    assert found["kept"] == TOKENS.shape[0] * 6 * (queries.sum() + kept.sum())
+    if name == "encoder":
+        assert found["computed"] == TOKENS.size + TOKENS.shape[0] * 12
+
+
+def test_pruned_tokens_are_those_that_received_least():
+    """In the second layer of an encoder the first token stays, and beside it those that most probability went to."""
+    chip, seen = chip_of("encoder", {"kind": "token_pruning", "keep": (1.0, 0.25)}), {}
+
+    class Recorder(SoftmaxAttention):
+        def __call__(self, run, i, name, x):
+            seen[i] = probabilities(meeting(run, i, projected(run, name, x)), 1)
+            return super().__call__(run, i, name, x)
+
+    MODELS["encoder"].logits(TOKENS, None, Recorder())
+    attending = chip.attention()
+    MODELS["encoder"].logits(TOKENS, None, attending)
+    received = seen[0].sum(axis=(1, 2))
+    received[:, 0] = np.inf
+    for alive, worth in zip(attending.notes["alive"], received, strict=True):
+        assert set(np.flatnonzero(alive)) == set(np.argsort(-worth)[:12])
+
+
+def test_tokens_leave_after_the_least_of_layers():
+    """With a cosine that all reach, every token goes through `least` layers and keeps the state it has then."""
+    found = counts_of("decoder", {"kind": "early_exit", "cosine": 1e-9, "least": 1})
+    assert found["computed"] == TOKENS.size
+    assert found["tokens"] == 2 * TOKENS.size
+    assert counts_of("decoder", {"kind": "early_exit", "cosine": 1e-9, "least": 2})["computed"] == 2 * TOKENS.size
+    never = counts_of("decoder", {"kind": "early_exit", "cosine": 1.5})
+    assert never["computed"] == 2 * TOKENS.size
+
+
+def cascade(name="learned", **options):
+    placement = {"scores": "dynamic-crossbar", "values": "dynamic-crossbar"}
+    hardware = Hardware(**options, architecture={"placement": placement, "attention": "cascaded"})
+    return program(MODELS[name], hardware, calibration=TOKENS)
+
+
+@WITHOUT_ROTARY
+def test_an_exact_cascade_meets_the_digital_run(name):
+    found = cascade(name, crossbar=EXACT).logits(TOKENS)
+    np.testing.assert_allclose(found, MODELS[name].logits(TOKENS), atol=2e-3)
+
+
+def test_a_cascade_rounds_neither_keys_nor_values():
+    """With converters of 3 bits behind projections, keys on their way through numbers are much worse."""
+    coarse = Crossbar(weights=Differential(bits=None), dac=None, adc=Adc(bits=3, range="calibrated"))
+    chip = cascade(crossbar=coarse)
+    x = np.random.default_rng(0).standard_normal((1, 1, 5, 24)).astype(np.float32)
+    w = MODELS["learned"].weights["layers.0.attention.k"]
+    np.testing.assert_allclose(chip.scheme.k.times(0, x)[0, 0], x[0, 0] @ w, atol=1e-5)
+    assert np.abs(chip.matrices["layers.0.attention.k"].matmul(x[0, 0]) - x[0, 0] @ w).max() > 0.05
+
+
+def test_a_cascade_stores_the_errors_of_both_arrays():
+    """Variance of what is stored: of the product plus of the writing."""
+    device = Device(programming=NormalOfRange(std=0.02))
+    pairs = Crossbar(weights=Differential(bits=None, sides="two"), dac=None, adc=None)
+    x, products, stored = np.ones((1, 1, 1, 24), np.float32), [], []
+    w = MODELS["learned"].weights["layers.0.attention.k"]
+    exact = (x[0, 0] @ w)[0]
+    for trial in range(60):
+        chip_hardware = Hardware(
+            device=device,
+            crossbar=pairs,
+            architecture={
+                "placement": {"scores": "dynamic-crossbar"} | {"values": "dynamic-crossbar"},
+                "attention": "cascaded",
+            },
+        )
+        scheme = program(MODELS["learned"], chip_hardware, calibration=TOKENS, trial=trial).scheme
+        k = scheme.k.times(0, x)[0, 0, 0]
+        arrays = scheme.operands.keys[0]
+        held = arrays.write(k.reshape(2, 8).T, 0, 0).weights.T.ravel()
+        products.append(k - exact)
+        stored.append(held - exact)
+    top = arrays.ranges.weights[0]
+    of_product = 2 * 24 * (0.02 * np.abs(w).max()) ** 2
+    of_writing = 2 * (0.02 * top) ** 2
+    for found, expected in ((products, of_product), (stored, of_product + of_writing)):
+        assert abs(np.var(found) / expected - 1) < 5 * np.sqrt(2 / np.size(found))
+
+
+def test_cascades_that_cannot_be_are_refused():
+    with pytest.raises(InputError, match=r"kind = 'cascaded': layers.0.attention.k runs on 'digital'; allowed: 'cross"):
+        chip_of("learned", "cascaded", "dynamic-crossbar")
+    with pytest.raises(InputError, match=r"layers.0.attention.scores runs on 'digital'; allowed: 'dynamic-crossbar'"):
+        program(MODELS["learned"], Hardware(architecture={"attention": "cascaded"}), calibration=TOKENS)
+    with pytest.raises(InputError, match=r"kind = 'cascaded': the model has rotary positions; allowed: models without"):
+        cascade("decoder", crossbar=EXACT)

@@ -9,11 +9,11 @@ from cimstudy.hardware import BlockedAttention
 from cimstudy.transformer.attention import Block, Meeting, Products, capped, merge_heads, slices
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.operands import Operands
-from cimstudy.transformer.schemes.setup import Array, Asked, Setup
+from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Blocked:
+class Blocked(Scheme):
     """Softmax attention of which no more than `size` x `size` scores of a head exist at a time."""
 
     operands: Operands

@@ -6,11 +6,11 @@ from typing import Self
 from cimstudy.transformer.attention import Meeting, attend, merge_heads
 from cimstudy.transformer.network import meeting, projected
 from cimstudy.transformer.schemes.operands import Operands
-from cimstudy.transformer.schemes.setup import Array, Asked, Setup
+from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Full:
+class Full(Scheme):
     """Softmax attention."""
 
     operands: Operands

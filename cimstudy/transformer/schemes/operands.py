@@ -7,7 +7,7 @@ layer share full scales, which a calibration batch gives: they must be known bef
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Self
 
@@ -18,9 +18,9 @@ from cimstudy.analog.ranges import adc_ranges, input_range
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.attention import Block, Meeting, Products, capped, digital, digital_scores, exponentials
-from cimstudy.transformer.calibration import Tokens, default_calibration, ideal
+from cimstudy.transformer.calibration import Tokens, ideal
 from cimstudy.transformer.model import Model
-from cimstudy.transformer.network import Pass, softmax_attention
+from cimstudy.transformer.network import Pass, SoftmaxAttention
 from cimstudy.transformer.schemes.setup import Array, Asked, Setup
 
 Meet = Callable[[Asked], Meeting]
@@ -69,18 +69,26 @@ class Operands:
         """What the hardware places. meet : queries, keys and values of a layer, as the digital run has them."""
         return cls(keys=placed(setup, meet, "scores"), values=placed(setup, meet, "values"))
 
-    def products(self, asked: Asked, met: Meeting) -> Products:
-        """The products of a meeting; writes what arrays are to hold."""
+    def products(self, asked: Asked, met: Meeting, *, shared: bool = False) -> Products:
+        """The products of a meeting; writes what arrays are to hold.
+
+        shared : keys are the values, in cells with access from both sides: they are written once.
+        """
         exact = digital(met)
         keys, values = self.keys.get(asked.layer), self.values.get(asked.layer)
-        for arrays, operand in ((keys, met.k), (values, met.v)):
-            if arrays is not None:
-                numbers = asked.tokens * operand.shape[1] * operand.shape[3]
-                asked.count(writes=numbers, cell_writes=numbers * arrays.cells)
+        if keys is not None:
+            count_writes(asked, keys, met.k.shape[1] * met.k.shape[3])
+        if values is not None and (keys is None or not shared):
+            count_writes(asked, values, met.v.shape[1] * met.v.shape[3])
         return Products(
             exact.scores if keys is None else Scores.of(keys, asked, met),
             exact.values if values is None else Averages.of(values, asked, met),
         )
+
+
+def count_writes(asked: Asked, arrays: Arrays, width: int) -> None:
+    """Take note of what a pass writes: so many numbers for each token."""
+    asked.count(writes=asked.tokens * width, cell_writes=asked.tokens * width * arrays.cells)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,14 +99,14 @@ class Filled:
     numbers: Array
 
     @classmethod
-    def of(cls, arrays: Arrays, asked: Asked, operand: Array) -> Self:
-        """Write an operand (sequences, heads, n_in, n_out)."""
+    def of(cls, arrays: Arrays, origins: Array, numbers: Array, operand: Array) -> Self:
+        """Write an operand (sequences, heads, n_in, n_out); origins and numbers as those of `Asked`."""
         return cls(
             matrices=[
                 [arrays.write(w, head, int(origin)) for head, w in enumerate(sequence)]
-                for origin, sequence in zip(asked.origins, operand, strict=True)
+                for origin, sequence in zip(origins, operand, strict=True)
             ],
-            numbers=asked.numbers,
+            numbers=numbers,
         )
 
     def times(self, x: Array, block: Block) -> Array:
@@ -127,7 +135,7 @@ class Scores:
     @classmethod
     def of(cls, arrays: Arrays, asked: Asked, met: Meeting) -> Self:
         """Write the keys of a meeting."""
-        return cls(met.q, Filled.of(arrays, asked, met.k.swapaxes(-1, -2)))
+        return cls(met.q, Filled.of(arrays, asked.origins, asked.numbers, met.k.swapaxes(-1, -2)))
 
     def __call__(self, block: Block) -> Array:
         """The scores of a block."""
@@ -144,7 +152,8 @@ class Averages:
     @classmethod
     def of(cls, arrays: Arrays, asked: Asked, met: Meeting) -> Self:
         """Write the values of a meeting."""
-        return cls(Filled.of(arrays, asked, met.v), -(-met.v.shape[2] // arrays.rows) * arrays.rows)
+        filled = Filled.of(arrays, asked.origins, asked.numbers, met.v)
+        return cls(filled, -(-met.v.shape[2] // arrays.rows) * arrays.rows)
 
     def __call__(self, block: Block, weights: Array, sums: Array) -> Array:
         """The averages of a block."""
@@ -155,22 +164,25 @@ class Averages:
 
 def placed(setup: Setup, meet: Meet, product: str) -> dict[int, Arrays]:
     """The arrays of one product, "scores" or "values", by layer, where it runs in arrays."""
-    model, tokens = setup.model, None
     found = {}
-    for layer in range(model.config.layers):
-        name = f"layers.{model.config.group(layer)}.attention.{product}"
-        if setup.hardware.engine(name) not in ENGINES:
-            continue
-        hardware = written_at_inference(setup.hardware.of(name))
-        tokens = tokens or Tokens(default_calibration(model) if setup.tokens is None else setup.tokens)
-        found[layer] = Arrays(
-            hardware=hardware,
-            ranges=operand_ranges(model, ideal(hardware), tokens, meet, (layer, product)),
-            key=setup.key.of(f"layers.{layer}.attention.{product}"),
-            time=setup.time,
-            rows=row_step(model, hardware, product),
-        )
+    for layer in range(setup.model.config.layers):
+        name = setup.operator(layer, product)
+        if setup.hardware.engine(name) in ENGINES:
+            found[layer] = arrays_of(setup, meet, (layer, product), setup.hardware.of(name))
     return found
+
+
+def arrays_of(setup: Setup, meet: Meet, place: tuple[int, str], given: Hardware) -> Arrays:
+    """The arrays of a layer's product (a place), of this hardware."""
+    layer, product = place
+    hardware = written_at_inference(given)
+    return Arrays(
+        hardware=hardware,
+        ranges=operand_ranges(setup.model, ideal(hardware), setup.calibration, meet, place),
+        key=setup.key.of(f"layers.{layer}.attention.{product}"),
+        time=setup.time,
+        rows=row_step(setup.model, hardware, product),
+    )
 
 
 ENGINES = ("dynamic-crossbar", "sram-cim", "near-memory")
@@ -230,13 +242,22 @@ def probabilities(met: Meeting, step: int) -> Array:
 @lru_cache(maxsize=2)
 def calibration_meetings(model: Model, tokens: Tokens, meet: Meet) -> dict[int, Meeting]:
     """What meets in each layer of the digital run of a calibration batch."""
-    found: dict[int, Meeting] = {}
-
-    def record(run: Pass, layer: int, name: str, x: Array) -> Array:
-        nothing = np.zeros(len(x), np.intp)
-        asked = Asked(run=run, layer=layer, name=name, x=x, first_vector=0, origins=nothing, watch=None)
-        found[layer] = meet(asked)
-        return softmax_attention(run, layer, name, x)
-
+    record = Recorder(meet)
     (model.image_logits if model.config.patch else model.logits)(tokens.array, None, record)
-    return found
+    return record.found
+
+
+@dataclass(frozen=True, eq=False)
+class Recorder(SoftmaxAttention):
+    """Softmax attention that keeps what meets in each layer."""
+
+    meet: Meet
+    found: dict[int, Meeting] = field(default_factory=dict)
+
+    def __call__(self, run: Pass, layer: int, name: str, x: Array, /) -> Array:
+        """As `network.Attention`."""
+        first = np.zeros(len(x), np.intp)
+        self.found[layer] = self.meet(
+            Asked(run=run, layer=layer, name=name, x=x, first_vector=0, origins=first, notes={}, watch=None)
+        )
+        return super().__call__(run, layer, name, x)

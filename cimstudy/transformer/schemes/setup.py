@@ -1,14 +1,16 @@
 """What a scheme is made from, and what a layer asks of it."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from cimstudy.analog import Key
 from cimstudy.hardware import Hardware
+from cimstudy.transformer.calibration import Tokens, default_calibration
 from cimstudy.transformer.model import Model
-from cimstudy.transformer.network import Pass
+from cimstudy.transformer.network import Pass, layer
 from cimstudy.transformer.watch import Watch
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -27,6 +29,15 @@ class Setup:
     time: float
     tokens: Array | None
 
+    @property
+    def calibration(self) -> Tokens:
+        """What is calibrated on. Raises InputError for a model without a default, if no tokens were given."""
+        return Tokens(default_calibration(self.model) if self.tokens is None else self.tokens)
+
+    def operator(self, layer: int, part: str) -> str:
+        """The name of a part of a layer's attention."""
+        return f"layers.{self.model.config.group(layer)}.attention.{part}"
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Asked:
@@ -34,6 +45,7 @@ class Asked:
 
     name : of the layer's attention.  x : (sequences, T, width), its input.  first_vector : the number of its first
     vector.  origins : (sequences,), the number of each sequence's first vector: what the sequence's draws are keyed by.
+    notes : what the scheme has to remember from layer to layer, and from pass to pass if there is a cache.
     """
 
     run: Pass
@@ -42,7 +54,13 @@ class Asked:
     x: Array
     first_vector: int
     origins: Array
+    notes: dict[Any, Any]
     watch: Watch | None
+
+    @property
+    def group(self) -> int:
+        """Which set of weights the layer uses."""
+        return self.run.config.group(self.layer)
 
     @property
     def numbers(self) -> Array:
@@ -50,10 +68,17 @@ class Asked:
         return vector_numbers(self.first_vector, self.x)
 
     @property
+    def real(self) -> Array:
+        """Which vectors are tokens: those that are not behind the end of their sequence, (sequences, T)."""
+        sequences, length = self.x.shape[:2]
+        lengths = np.full(sequences, length) if self.run.lengths is None else self.run.lengths
+        found: Array = np.arange(length) < lengths[:, None]
+        return found
+
+    @property
     def tokens(self) -> int:
-        """Tokens in this pass, those behind the end of a sequence left out."""
-        lengths = self.run.lengths
-        return int(self.x.shape[0] * self.x.shape[1] if lengths is None else lengths.sum())
+        """Tokens in this pass."""
+        return int(self.real.sum())
 
     def count(self, **amounts: float) -> None:
         """Take note of what this layer did, if someone watches."""
@@ -61,12 +86,16 @@ class Asked:
             self.watch.count(**amounts)
 
 
-class Scheme(Protocol):
+class Scheme(ABC):
     """The attention of one chip."""
 
+    @abstractmethod
     def __call__(self, asked: Asked, /) -> Array:
         """What the heads bring each token: (sequences, T, heads d_head)."""
-        ...
+
+    def layer(self, asked: Asked, /) -> Array:
+        """What comes out of a whole layer, (sequences, T, width); may overwrite what goes in."""
+        return layer(asked.run, asked.layer, asked.x)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,21 +105,32 @@ class Attending:
     scheme: Scheme
     first_vector: int
     watch: Watch | None
+    notes: dict[Any, Any] = field(default_factory=dict)
 
     def __call__(self, run: Pass, layer: int, name: str, x: Array, /) -> Array:
         """What the heads bring each token: (sequences, T, heads d_head)."""
+        return self.scheme(self.asked(run, layer, name, x))
+
+    def layer(self, run: Pass, i: int, x: Array, /) -> Array:
+        """What comes out of a layer: (sequences, T, width)."""
+        asked = self.asked(run, i, f"layers.{run.config.group(i)}", x)
+        asked.count(tokens=asked.tokens)
+        return self.scheme.layer(asked)
+
+    def asked(self, run: Pass, layer: int, name: str, x: Array) -> Asked:
+        """What a layer asks."""
         numbers = vector_numbers(self.first_vector, x)
-        origins = numbers if run.cache is None else run.cache.notes.setdefault("origins", numbers)
-        asked = Asked(
+        notes = self.notes if run.cache is None else run.cache.notes
+        return Asked(
             run=run,
             layer=layer,
             name=name,
             x=x,
             first_vector=self.first_vector,
-            origins=origins,
+            origins=notes.setdefault("origins", numbers),
+            notes=notes,
             watch=self.watch,
         )
-        return self.scheme(asked)
 
 
 def vector_numbers(first: int, x: Array) -> Array:

@@ -7,15 +7,15 @@ import numpy as np
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import WindowAttention
-from cimstudy.transformer.attention import Block, attend, merge_heads
-from cimstudy.transformer.schemes.counts import counted
+from cimstudy.transformer.attention import Block
 from cimstudy.transformer.schemes.full import met
+from cimstudy.transformer.schemes.kept import attend_to_kept
 from cimstudy.transformer.schemes.operands import Operands
-from cimstudy.transformer.schemes.setup import Array, Asked, Setup
+from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Window:
+class Window(Scheme):
     """Softmax over the keys that are at most so many places away. widths : of each layer."""
 
     operands: Operands
@@ -41,5 +41,4 @@ class Window:
             near: Array = far[block.some if len(far) > 1 else slice(None), None] <= width
             return near
 
-        products = self.operands.products(asked, found)
-        return merge_heads(attend(found, products, counted(keep, asked, found)))
+        return attend_to_kept(asked, found, self.operands, keep)

@@ -1,13 +1,29 @@
-"""What attention did, counted while a chip runs: closed forms of these numbers are what a scheme promises."""
+"""Attention to some of the keys that a query sees: which, and how many of them were the right ones."""
 
 from typing import Any
 
 import numpy as np
 
-from cimstudy.transformer.attention import Block, Keep, Meeting, capped, digital_scores
+from cimstudy.transformer.attention import Block, Keep, Meeting, attend, capped, digital_scores, merge_heads
+from cimstudy.transformer.schemes.operands import Operands
 from cimstudy.transformer.schemes.setup import Asked
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def attend_to_kept(asked: Asked, met: Meeting, operands: Operands, keep: Keep) -> Array:
+    """What the heads bring each token, (sequences, T, heads d_head), from the keys that are kept."""
+    return merge_heads(attend(met, operands.products(asked, met), counted(keep, asked, met)))
+
+
+def highest(scores: Array, k: int) -> Array:
+    """Whether a score is among the k highest of its row; of equal ones the first come first, unseen ones never."""
+    if scores.shape[-1] <= k:
+        return np.asarray(scores > -np.inf)
+    order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
+    found = np.zeros(scores.shape, np.bool_)
+    np.put_along_axis(found, order, values=True, axis=-1)
+    return found & (scores > -np.inf)
 
 
 def counted(keep: Keep, asked: Asked, met: Meeting) -> Keep:
@@ -21,23 +37,13 @@ def counted(keep: Keep, asked: Asked, met: Meeting) -> Keep:
 
     def noted(block: Block, scores: Array) -> Array:
         chosen = keep(block, scores)
-        seen = (scores > -np.inf) & real_queries(asked, block)
+        seen = (scores > -np.inf) & asked.real[block.some, None, block.rows, None]
         kept = seen & chosen
         exact = np.where(seen, capped(digital_scores(met, block), met.cap), -np.inf)
         asked.count(seen=seen.sum(), kept=kept.sum(), found=(kept & true_top(exact, kept.sum(axis=-1))).sum())
         return chosen
 
     return noted
-
-
-def real_queries(asked: Asked, block: Block) -> Array:
-    """Which queries of a block are before the end of their sequence: (sequences or 1, 1, queries, 1)."""
-    lengths = asked.run.lengths
-    places = np.arange(block.rows.start, block.rows.stop)
-    if lengths is None:
-        return np.ones((1, 1, len(places), 1), np.bool_)
-    found: Array = places < lengths[block.some, None]
-    return found[:, None, :, None]
 
 
 def true_top(scores: Array, counts: Array) -> Array:
