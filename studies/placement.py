@@ -9,13 +9,21 @@ chips each.
 """
 
 import cimstudy as cim
+from cimstudy.hardware import Placement
 
 PLACES = {
-    "attention": ("layers.*.attention.*",),
-    "feed-forward": ("layers.*.ffn.*",),
-    "both": ("layers.*",),
-    "all": ("*",),
+    "attention": {"projections"},
+    "feed-forward": {"ffn"},
+    "both": {"projections", "ffn"},
+    "all": {"embedding", "projections", "ffn", "head"},
 }
+
+
+def with_crossbars(name: str) -> cim.Architecture:
+    """An architecture of this name that holds its matrices in crossbars, and all else in a digital unit."""
+    engines = dict.fromkeys(Placement.model_fields, "digital") | dict.fromkeys(PLACES[name], "crossbar")
+    return cim.Architecture(name=name, placement=Placement.model_validate(engines))
+
 
 study = cim.Study(
     name="placement",
@@ -23,7 +31,7 @@ study = cim.Study(
     hardware=cim.Hardware(device="rram-neurram", crossbar="sliced-128"),
     space=cim.Grid(
         {
-            "architecture": [cim.Architecture(name=name, crossbar=held) for name, held in PLACES.items()],
+            "architecture": [with_crossbars(name) for name in PLACES],
             "crossbar.rows": [64, 128, 256],
             "crossbar.adc.bits": [5, 8],
         }

@@ -96,7 +96,7 @@ def part_around(stored: Mapping[str, Any], path: str) -> tuple[Mapping[str, Any]
     if root != "overrides":
         return stored[root], field
     name, _, inner = field.partition(".")
-    found = next((override for override in stored[root] if override["name"] == name), {})
+    found: Mapping[str, Any] = next((override for override in stored[root] if override["name"] == name), {})
     kind, _, field = inner.partition(".")
     return (found[kind], field) if field else (found, inner)
 
