@@ -149,6 +149,56 @@ def convert_and_add(currents, gain, bottom, top, magic, weights, sums):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def read_and_convert(pulses, planes, edges, rounding, gains, weights, first_column, sums):
+    """All products, output converters and sums of few vectors, with every conductance read from memory once.
+
+    pulses : (cycles, batch, n_in).  planes : (slices, lines, n_in, n_out).  edges : (tiles + 1,), rows of each array.
+    rounding : bottom, top and magic of `convert_and_add`.  gains : (slices,), codes per unit of current.
+    weights : (slices, lines, cycles), value of a code.  sums : (batch, n), of columns from `first_column` on, added to.
+    """
+    bottom, top, magic = rounding
+    currents = np.empty((*pulses.shape[:2], sums.shape[1]), sums.dtype)
+    for tile in range(len(edges) - 1):
+        for index in range(planes.shape[0]):
+            for line in range(planes.shape[1]):
+                multiply_few(pulses, planes[index, line], edges[tile], edges[tile + 1], first_column, currents)
+                convert_and_add(currents, gains[index], bottom, top, magic, weights[index, line], sums)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def multiply_few(pulses, cells, first, last, left, currents):
+    """Currents (cycles, batch, n) of columns from `left` on, of rows from `first` to `last`, eight at a time."""
+    currents[:] = 0
+    right = left + currents.shape[2]
+    for i in range(first, last - 7, 8):
+        for cycle in range(currents.shape[0]):
+            for vector in range(currents.shape[1]):
+                add_eight_rows(pulses[cycle, vector], cells, i, left, right, currents[cycle, vector])
+    for i in range(last - (last - first) % 8, last):
+        for cycle in range(currents.shape[0]):
+            for vector in range(currents.shape[1]):
+                add_row(pulses[cycle, vector, i], cells[i, left:right], currents[cycle, vector])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_eight_rows(u, cells, i, left, right, currents):
+    """Add what rows `i` to `i` + 7 carry, driven by `u` (n_in,), to `currents` (n,) of columns from `left` on."""
+    a, b, c, d, e, f, g, h = u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7]
+    p, q, r, s = cells[i, left:right], cells[i + 1, left:right], cells[i + 2, left:right], cells[i + 3, left:right]
+    v, w, x, y = cells[i + 4, left:right], cells[i + 5, left:right], cells[i + 6, left:right], cells[i + 7, left:right]
+    for j in range(right - left):
+        upper = a * p[j] + b * q[j] + c * r[j] + d * s[j]
+        currents[j] += upper + e * v[j] + f * w[j] + g * x[j] + h * y[j]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_row(u, cells, currents):
+    """Add what one row of cells (n,) carries, driven by `u`, to `currents` (n,)."""
+    for j in range(len(currents)):
+        currents[j] += u * cells[j]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def add_weighted(currents, weights, sums):
     """Add currents (cycles, batch, n), weighed by weights (cycles,), to `sums` (batch, n)."""
     for cycle in range(currents.shape[0]):

@@ -1,7 +1,9 @@
 """The product of inputs with one programmed matrix: input converters, arrays, output converters, digital sums.
 
 The loops go over row tiles and slices: one sgemm into a buffer that stays in the second-level cache, then one fused
-pass that converts, weighs and adds it. Where nothing clips or rounds, slices, tiles and pulses are one product.
+pass that converts, weighs and adds it. Where nothing clips or rounds, slices, tiles and pulses are one product. Few
+vectors, as in decoding, wait for the cells to come from memory: one compiled loop does all steps as it reads them. It
+adds rows in another order than sgemm, so that a vector's last bits depend on whether it comes with few others.
 """
 
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cimstudy.analog.chain import has_source_lines
 from cimstudy.analog.converters import accumulates, conversion_of, subtracts
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive
@@ -20,6 +23,7 @@ from cimstudy.errors import InputError
 from cimstudy.hardware import Differential, Offset
 
 BUFFER_ROWS = 256  # vectors (times input pulses) of one product
+FEW = 8  # vectors (times input pulses) for which a product that reads its matrix once is faster than sgemm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -110,6 +114,8 @@ def products(matrix: WrittenMatrix, driven: Drive, first_vector: int) -> Iterato
     """Products of blocks of vectors and columns."""
     if matrix.layout.collapsed:
         return collapsed_products(matrix, driven, first_vector)
+    if are_few(matrix, driven):
+        return products_of_few(matrix, driven)
     return converted_products(matrix, driven, first_vector)
 
 
@@ -121,6 +127,22 @@ def collapsed_products(matrix: WrittenMatrix, driven: Drive, first_vector: int) 
         np.matmul(levels, matrix.planes[0, 0, :, columns], out=sums[:, columns])
     add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
     yield slice(0, len(levels)), slice(0, n_out), sums
+
+
+def are_few(matrix: WrittenMatrix, driven: Drive) -> bool:
+    """Whether vectors are so few that reading cells takes longest, and converters see bare products."""
+    crossbar, (cycles, batch, _) = matrix.layout.hardware.crossbar, driven.pulses.shape
+    product = matrix.bends is None and driven.squares is None and not has_source_lines(crossbar)
+    bare = crossbar.adc is not None and crossbar.adc.is_perfect and meets_nothing(matrix.layout, cycles)
+    return cycles * batch <= FEW and product and bare
+
+
+def products_of_few(matrix: WrittenMatrix, driven: Drive) -> Iterator[Product]:
+    """What `converted_products` gives, but for the order in which rows are added, with each cell read once."""
+    layout, pulses = matrix.layout, driven.pulses
+    conversion = conversion_of(layout, driven.weights)
+    for columns in column_blocks(layout.shape[1]):
+        yield slice(0, pulses.shape[1]), columns, conversion.of_few(pulses, matrix.planes, layout.tiles, columns)
 
 
 def converted_products(matrix: WrittenMatrix, driven: Drive, first_vector: int) -> Iterator[Product]:

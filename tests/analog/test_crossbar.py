@@ -9,6 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from cimstudy.analog import Key, map_matrix, program_matrix, row_tiles
+from cimstudy.analog.product import FEW
 from cimstudy.hardware import (
     Adc,
     Crossbar,
@@ -203,10 +204,17 @@ def crossbars(draw):
 
 
 @settings(deadline=None, max_examples=300)
-@given(crossbars(), st.sampled_from([0.0, 0.1, 0.5]), st.integers(1, 60), st.integers(1, 30), st.integers(0, 2**32 - 1))
-def test_the_product_is_that_of_its_parts(crossbar, g_min, n_in, n_out, seed):
+@given(
+    crossbars(),
+    st.sampled_from([0.0, 0.1, 0.5]),
+    st.integers(1, 60),
+    st.integers(1, 30),
+    st.sampled_from([1, 4, FEW + 1]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_product_is_that_of_its_parts(crossbar, g_min, n_in, n_out, batch, seed):
     rng = np.random.default_rng(seed)
-    w, x = rng.standard_normal((n_in, n_out)), rng.standard_normal((4, n_in))
+    w, x = rng.standard_normal((n_in, n_out)), rng.standard_normal((batch, n_in))
     hardware = Hardware(device=Device(g_min=g_min, g_max=1.0), crossbar=crossbar)
     matrix = program_matrix(w, hardware, 0, dtype=np.float64)
     if matrix.reference is not None and matrix.converters is not None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cimstudy.analog import Key, map_matrix, program_matrix, row_tiles
+from cimstudy.analog import COLUMNS_TOGETHER, Key, map_matrix, program_matrix, row_tiles
+from cimstudy.analog.product import FEW
 from cimstudy.errors import InputError
 from cimstudy.hardware import (
     Adc,
@@ -20,6 +21,7 @@ from cimstudy.hardware import (
     Hardware,
     NormalOfRange,
     NormalOfTarget,
+    Offset,
     PolynomialOfTarget,
 )
 
@@ -214,6 +216,29 @@ def test_no_vector_depends_on_the_batch():
     matrix = program_matrix(W, Hardware(device="rram-neurram", crossbar=Crossbar(adc=Adc(range="full"))), 0)
     whole = matrix.matmul(X)
     np.testing.assert_allclose(matrix.matmul(X[3], first_vector=3), whole[3], rtol=0, atol=np.abs(whole).max() / 100)
+
+
+@pytest.mark.parametrize("few", [1, 3])
+@pytest.mark.parametrize(
+    "crossbar",
+    [
+        Crossbar(rows=77, weights=SLICED, adc=Adc(range="full")),
+        Crossbar(
+            rows=64,
+            weights=Differential(bits=4, subtraction="digital"),
+            dac=Dac(bits=3, serial_bits=1),
+            adc=Adc(range="full"),
+        ),
+        Crossbar(rows=5, weights=Offset(bits=5, slice_bits=3, subtraction="reference_column"), adc=Adc(range=3.0)),
+    ],
+)
+def test_few_vectors_are_multiplied_as_they_are_among_many(crossbar, few):
+    rng = np.random.default_rng(8)
+    w, x = rng.standard_normal((199, COLUMNS_TOGETHER + 33)), rng.standard_normal((FEW + 1, 199))
+    hardware = Hardware(device=Device(programming=NormalOfTarget(std=0.1)), crossbar=crossbar)
+    matrix = program_matrix(w, hardware, 0, dtype=np.float64)
+    whole = matrix.matmul(x)
+    np.testing.assert_allclose(matrix.matmul(x[:few]), whole[:few], rtol=0, atol=1e-12 * np.abs(whole).max())
 
 
 BAD = [
