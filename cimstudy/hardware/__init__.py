@@ -62,7 +62,7 @@ from cimstudy.hardware.override import Override
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.placement import Engine, Placement
 from cimstudy.hardware.presets import Preset, Source, load_preset, preset, presets
-from cimstudy.hardware.system import Buffers, Chips, KeyValues, Links
+from cimstudy.hardware.system import Buffers, Chips, KeyValues, Links, Logic
 from cimstudy.hardware.wires import Wires
 
 __all__ = [
@@ -103,6 +103,7 @@ __all__ = [
     "Links",
     "LogTimeShift",
     "Logarithm",
+    "Logic",
     "LognormalOfTarget",
     "Mismatch",
     "NormalAbsolute",

@@ -7,7 +7,7 @@ from pydantic import Field
 from cimstudy.hardware.attention import Attention, FullAttention
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.placement import Placement
-from cimstudy.hardware.system import Buffers, Chips, KeyValues, Links
+from cimstudy.hardware.system import Buffers, Chips, KeyValues, Links, Logic
 
 
 class Architecture(Part):
@@ -22,6 +22,7 @@ class Architecture(Part):
     kv: KeyValues = KeyValues()
     buffers: Buffers = Buffers()
     links: Links = Links()
+    logic: Logic = Logic()
     chips: Chips = Chips()
     pipelining: Literal["stream", "full"] = Field(
         default="stream", description="one token at a time, or as many as there are stages"

@@ -34,6 +34,7 @@ class Dac(Part):
     )
     range: Literal["per_token", "calibrated"] | FullScale = "per_token"
     percentile: Percentile = Field(default=99.9, description="of input magnitudes, for range='calibrated'")
+    model: Literal["library", "zigzag28"] = Field(default="library", description="of its energy; changes no result")
 
     @model_validator(mode="after")
     def _signed(self) -> Self:
@@ -118,6 +119,7 @@ class Adc(Part):
     magnitudes of a calibration batch, one range per slice; `"granular"` has a code for each level of a cell times each
     level of a pulse, whatever it clips; numbers (one, or one per slice) are magnitudes in cell units.
     `per_pulse=False`: the pulses of an input are accumulated, weighed, as currents, and converted once.
+    `model`, `rate`, `per_array` and the scales say what it costs, and change no result.
     """
 
     bits: Annotated[int, Field(ge=2, le=16)] = 8
@@ -136,6 +138,13 @@ class Adc(Part):
     transitions: Annotated[Transitions | None, from_csv(read_transitions)] = Field(
         default=None, description="measured transitions, in place of inl; or a CSV's path"
     )
+    model: Literal["survey", "zigzag28", "table"] = Field(default="survey", description="of its energy and area")
+    rate: Positive | None = Field(default=None, description="conversions a second, Hz; None: 1.28 GHz")
+    per_array: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="converters that an array's columns share; None: 1"
+    )
+    energy_scale: Positive = Field(default=1.0, description="multiplies the model's energy")
+    area_scale: Positive = Field(default=1.0, description="multiplies the model's area")
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

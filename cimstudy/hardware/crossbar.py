@@ -36,6 +36,9 @@ class Crossbar(Part):
         default=None, description="magnitude at which the current of a column of cells saturates, cell units"
     )
     wires: Wires | None = Field(default=None, description="None: wires have no resistance")
+    periphery_scale: Positive = Field(
+        default=1.0, description="multiplies the energy of what is around arrays but the ADC; changes no result"
+    )
 
     @model_validator(mode="after")
     def _wired(self) -> Self:

@@ -260,5 +260,6 @@ class Cost(Part):
     write_voltage: Positive | None = Field(default=None, description="V")
     write_time: Positive | None = Field(default=None, description="s")
     write_energy: Positive | None = Field(default=None, description="J a cell, at most")
-    endurance: Positive | None = Field(default=None, description="writes")
+    write_pulses: Annotated[float, Field(ge=1)] | None = Field(default=None, description="of a verified write")
+    endurance: Positive | None = Field(default=None, description="pulses")
     area: Positive | None = Field(default=None, description="squares of the feature size")

@@ -23,6 +23,11 @@ class KeyValues(Part):
     location: Literal["array", "buffer", "hbm", "lpddr"] = "hbm"
     bits: Bits = Field(default=16, description="of an entry of a key or a value")
     capacity: Positive | None = Field(default=None, description="bytes for keys and values; None: enough")
+    energy: Positive | None = Field(default=None, description="J a bit that is read; None: that of the location")
+    bandwidth: Positive | None = Field(default=None, description="bit/s; None: that of the location")
+    rotation: Literal["ring", "none"] = Field(
+        default="ring", description="in arrays: whether new entries take all places in turn, or always the same"
+    )
 
 
 class Buffers(Part):
@@ -30,6 +35,7 @@ class Buffers(Part):
 
     capacity: Positive | None = Field(default=None, description="bytes on a chip")
     energy: Positive | None = Field(default=None, description="J a bit, read or written")
+    bank: Positive | None = Field(default=None, description="bytes of a tile's buffer; None: 64 KiB")
 
 
 class Links(Part):
@@ -37,6 +43,22 @@ class Links(Part):
 
     bandwidth: Positive | None = Field(default=None, description="bit/s of a chip's links together")
     energy: Positive | None = Field(default=None, description="J a bit")
+    hops: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="routers between two tiles of a chip, on average; None: 4"
+    )
+
+
+class Logic(Part):
+    """Digital circuits. None: the default of the cost room."""
+
+    voltage: Positive | None = Field(default=None, description="supply, V; None: 0.8")
+    clock: Positive | None = Field(default=None, description="Hz; None: 1 GHz")
+    macs: Count | None = Field(
+        default=None, description="8-bit multiply-accumulates a clock of all units together; None: 16384"
+    )
+    lanes: Count | None = Field(default=None, description="elements a clock of all vector units together; None: 1024")
+    partial_sum_bits: Bits | None = Field(default=None, description="bits of a sum between arrays; None: 16")
+    leakage_scale: Annotated[float, Field(ge=0)] = Field(default=1.0, description="multiplies static power")
 
 
 class Chips(Part):
@@ -45,5 +67,6 @@ class Chips(Part):
     arrays: Count | None = Field(default=None, description="arrays that compute, on one chip")
     tiers: Count = Field(default=1, description="arrays stacked in one place, one of which computes at a time")
     count: Count | None = Field(default=None, description="chips there are; None: as many as the network needs")
-    area: Positive | None = Field(default=None, description="m2 of one chip")
-    node: Positive | None = Field(default=None, description="feature size of its logic, m")
+    tile_arrays: Count | None = Field(default=None, description="arrays that share a buffer and a router; None: 96")
+    area: Positive | None = Field(default=None, description="m2 of one chip; None: the sum of its parts")
+    node: Positive | None = Field(default=None, description="feature size of its logic, m; None: 32 nm")

@@ -26,7 +26,7 @@ from cimstudy.study.provenance import git_state, machine, version, versions
 from cimstudy.study.study import Study
 from cimstudy.study.table import Column as Along
 from cimstudy.study.table import Table, table_of
-from cimstudy.study.workload import coordinates_of
+from cimstudy.study.workload import coordinates_of, sources_of
 
 Arrays = Mapping[str, "zarr.Array[Any]"]
 CASE = ("point", "trial")
@@ -289,6 +289,7 @@ def finish(group: zarr.Group, study: Study, rows: Rows) -> None:
         "machine": history[0]["machine"],
         "git": history[0].get("git"),
         "checksums": study.checksums(),
+        "sources": sources_of(study.workload),
         "created": history[0]["time"],
         "history": history,  # of definitions, versions, machines and commits that results come from
         "axes": names,

@@ -123,6 +123,10 @@ class PointsByRow(Mapping[int, Point]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def in_order(self) -> Table:
+        """The points in the order of their rows."""
+        return self.table.take(self._order)
+
     def between(self, start: int, stop: int) -> "PointsByRow":
         """The points of the rows from `start` to before `stop`."""
         part = slice(*np.searchsorted(self.rows, [start, stop]))

@@ -24,7 +24,8 @@ from cimstudy.study.plan import FAILED, Block, unfinished
 from cimstudy.study.resolve import Resolved, Resolver
 from cimstudy.study.shipping import Source, install, shipped
 from cimstudy.study.study import Study
-from cimstudy.study.table import Point
+from cimstudy.study.table import Point, PointsByRow
+from cimstudy.study.together import evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Job:
     store: str
     run: str
     block: Block
-    points: Mapping[int, Point]  # by row
+    points: PointsByRow
     needed: NDArray[np.intp]  # chips at each row of the block
     retry_failed: bool
     todo: int  # cases to evaluate, as far as the client knew
@@ -99,7 +100,11 @@ def run_block(payload: Payload, job: Job) -> Receipt:
     """Evaluate what a block lacks, and write it."""
     study, resolve = unpack(payload)
 
-    def outcomes(todo: Sequence[Case]) -> Iterator[Outcome]:
+    def outcomes(todo: Sequence[Case]) -> Iterable[Outcome]:
+        together = None if payload.case_timeout else evaluated(resolve, job.points, todo, study.seed)
+        return one_by_one(todo) if together is None else together
+
+    def one_by_one(todo: Sequence[Case]) -> Iterator[Outcome]:
         for point, trials in by_point(job.points, todo):
             resolved = resolve(point)
             for trial in trials:

@@ -20,8 +20,12 @@ class Workload(Protocol):
     `metrics: Mapping[str, Metric]` (what it returns; without it, names and shapes are taken from a first case),
     `coordinates: Mapping[str, Sequence]` (labels along the metrics' own dimensions),
     `reference() -> Mapping[str, float]` (the digital run's metrics),
-    `checksums() -> Mapping[str, str]` (of its model and data), and
-    `check(hardware) -> None` (raises InputError for hardware it cannot run, before any work starts).
+    `checksums() -> Mapping[str, str]` (of its model and data),
+    `sources() -> Mapping[str, Any]` (of its coefficients, as JSON: kept in the store's attributes),
+    `check(hardware) -> None` (raises InputError for hardware it cannot run, before any work starts), and
+    `evaluate(hardware, *, seed, trials) -> Mapping[str, NDArray]`: the metrics of many cases at once, each with the
+    axes points, trials, and the metric's `dims`, bit for bit those of single cases. `hardware` has for each part of a
+    Hardware, by name, the distinct ones and which of them every point has, (points,).
     """
 
     def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> Result:
@@ -55,3 +59,8 @@ def has_reference(workload: Any) -> bool:
 def checksums_of(workload: Any) -> dict[str, str]:
     """The checksums of a workload's model and data; none if it has none."""
     return dict(workload.checksums()) if hasattr(workload, "checksums") else {}
+
+
+def sources_of(workload: Any) -> dict[str, Any]:
+    """The sources of a workload's coefficients; none if it names none."""
+    return dict(workload.sources()) if hasattr(workload, "sources") else {}

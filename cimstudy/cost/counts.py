@@ -1,0 +1,75 @@
+"""How often things happen: arrays that are needed, and sums over a growing context in closed form.
+
+All functions take numbers or arrays of them, which broadcast. A matrix has `rows` inputs and `columns` outputs; an
+array `R` x `C` cells, of which a weight takes `slices` side by side.
+"""
+
+import functools
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def cells_per_weight(bits: Any, slice_bits: Any, *, differential: bool) -> Any:
+    """Cells that hold one weight: slices of its levels, twice for a pair."""
+    if differential:
+        return 2 * np.ceil(np.subtract(bits, 1) / slice_bits)
+    return np.ceil(np.divide(bits, slice_bits))
+
+
+def row_tiles(rows: Any, R: Any) -> Any:
+    """Arrays, one below the other, that take all inputs."""
+    return np.ceil(np.divide(rows, R))
+
+
+def column_tiles(columns: Any, slices: Any, C: Any) -> Any:
+    """Arrays, side by side, that give all outputs."""
+    return np.ceil(np.multiply(columns, slices) / C)
+
+
+def arrays(shape: tuple[Any, Any], slices: Any, array: tuple[Any, Any]) -> Any:
+    """Arrays that hold a matrix. shape : (rows, columns).  array : (R, C)."""
+    return row_tiles(shape[0], array[0]) * column_tiles(shape[1], slices, array[1])
+
+
+def sum_to(n: Any) -> Any:
+    """1 + 2 + ... + n."""
+    return np.multiply(n, np.add(n, 1)) / 2
+
+
+def seen(n: Any, window: int | None) -> Any:
+    """Sum over tokens 1 ... n of the tokens that each sees, itself included."""
+    if window is None:
+        return sum_to(n)
+    inside = np.minimum(n, window)
+    return sum_to(inside) + np.subtract(n, inside) * window
+
+
+def tiles_seen(n: Any, window: int | None, size: Any) -> Any:
+    """Sum over tokens 1 ... n of the blocks of `size` that hold the tokens that each sees."""
+    inside = n if window is None else np.minimum(n, window)
+    whole = np.floor(np.divide(inside, size))
+    rest = np.subtract(inside, whole * size)
+    total = size * sum_to(whole) + rest * (whole + 1)
+    if window is None:
+        return total
+    return total + np.subtract(n, inside) * np.ceil(np.divide(window, size))
+
+
+def sum_of_larger(floor: Any, line: tuple[Any, Any], ends: tuple[Any, Any]) -> Any:
+    """Sum over c from after ends[0] to ends[1] of max(floor, slope c + offset). line : (slope, offset), slope >= 0."""
+    slope, offset = line
+    low, high = ends
+    rising = np.greater(slope, 0)
+    crossing = np.floor(np.divide(np.subtract(floor, offset), np.where(rising, slope, 1.0)))
+    flat = np.where(np.greater(floor, offset), high, low)  # the last c at which the floor counts, of a level line
+    last = np.clip(np.where(rising, crossing, flat), low, high)
+    return np.multiply(floor, last - low) + slope * (sum_to(high) - sum_to(last)) + offset * (high - last)
+
+
+def total(values: Iterable[Any]) -> Any:
+    """The sum of numbers and arrays; 0.0 of none. Unlike `sum` it does not begin by adding an array to 0."""
+    found = tuple(values)
+    return functools.reduce(operator.add, found) if found else 0.0

@@ -1,0 +1,72 @@
+"""The design of a described hardware: what its parts say, by path; and what follows from how they code numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cimstudy.cost.design import CHOICES, NUMBERS
+from cimstudy.hardware import Crossbar, Differential, Hardware
+
+PATHS = (*NUMBERS, *CHOICES)
+Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinct ones, and which of them a point has
+
+
+def design_of(hardware: Hardware) -> dict[str, Any]:
+    """The entries of a design that a hardware states; it leaves the others at their defaults."""
+    roots = ("device", "crossbar", "architecture")
+    return {path: value for root in roots for path, value in stated(root, getattr(hardware, root)).items()}
+
+
+def design_of_points(parts: Parts) -> dict[str, Any]:
+    """The same for many points: an entry is one value, or (points,)."""
+    design: dict[str, Any] = {}
+    for root, (distinct, which) in parts.items():
+        listed = [stated(root, part) for part in distinct]
+        for path in dict.fromkeys(path for entries in listed for path in entries):
+            values = np.array([entries.get(path, default(path)) for entries in listed])
+            same = (values == values[0]).all()
+            design[path] = values[0] if same else values[which]
+    return design
+
+
+def default(path: str) -> Any:
+    """What an entry is where nothing is said."""
+    return (NUMBERS[path] if path in NUMBERS else CHOICES[path]).default
+
+
+def stated(root: str, part: Any) -> dict[str, Any]:
+    """The entries that a part of a hardware states."""
+    mine = {path: value_at(part, path) for path in PATHS if path.partition(".")[0] == root}
+    found = {path: value for path, value in mine.items() if value is not None}
+    return found | coded(part) if isinstance(part, Crossbar) else found
+
+
+def value_at(part: Any, path: str) -> Any:
+    """The value at a path that starts with the part's own name; None if it has no such field, or says nothing there."""
+    for name in path.split(".")[1:]:
+        part = getattr(part, name, None)
+    return part
+
+
+def coded(crossbar: Crossbar) -> dict[str, Any]:
+    """How many cells, conversions and pulses weights and inputs take."""
+    weights, dac = crossbar.weights, crossbar.dac
+    pair = isinstance(weights, Differential)
+    lines = 2 if pair and weights.subtraction == "digital" else 1
+    found: dict[str, Any] = {
+        "crossbar.cells_per_weight": weights.slices * len(weights.cells) * (2 if pair else 1),
+        "crossbar.conversions_per_weight": 0 if crossbar.adc is None else weights.slices * lines,
+    }
+    if weights.bits is not None:
+        found["crossbar.weight_bits"] = weights.bits
+    if dac is not None:
+        each = crossbar.adc is None or crossbar.adc.per_pulse
+        found |= {
+            "crossbar.input_bits": dac.bits,
+            "crossbar.pulse_bits": dac.serial_bits or dac.magnitude_bits,
+            "crossbar.pulses": dac.cycles,
+            "crossbar.converted_pulses": dac.cycles if each else 1,
+        }
+    return found

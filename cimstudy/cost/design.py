@@ -1,0 +1,231 @@
+"""The design under study, as arrays: an entry for each number or choice that costs depend on, by its dotted path."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cimstudy.cost.adc import MODELS
+from cimstudy.errors import InputError
+
+Array = NDArray[np.float64]
+Numbers = Mapping[str, Array]
+UNSAID = math.nan  # the coefficient files, or the device's technology, say what it is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """An entry that is a number."""
+
+    default: float
+    meaning: str  # with its unit
+    least: float = 0.0
+    positive: bool = True  # `least` itself is not allowed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """An entry that is one of some names; the first is the default."""
+
+    allowed: tuple[str, ...]
+    meaning: str
+
+    @property
+    def default(self) -> str:
+        """The first."""
+        return self.allowed[0]
+
+
+STATIC = ("crossbar", "sram-cim", "near-memory", "digital")
+DYNAMIC = ("digital", "dynamic-crossbar", "sram-cim", "near-memory", "cam")
+NONLINEAR = ("digital", "crossbar", "sram-cim", "near-memory", "cam")
+
+
+def count(default: float, meaning: str) -> Number:
+    """A number of at least 1."""
+    return Number(default=default, meaning=meaning, least=1.0, positive=False)
+
+
+def share(default: float, meaning: str) -> Number:
+    """A number of at least 0."""
+    return Number(default=default, meaning=meaning, positive=False)
+
+
+NUMBERS: Mapping[str, Number] = {
+    "workload.prefill": share(512, "tokens that are read"),
+    "workload.decode": share(0, "tokens that are written after them"),
+    "workload.batch": count(1, "sequences together"),
+    "crossbar.rows": count(128, "rows of an array"),
+    "crossbar.columns": count(128, "columns of an array"),
+    "crossbar.active_rows": count(math.inf, "rows driven together"),
+    "crossbar.cells_per_weight": count(2, "cells side by side that hold a weight"),
+    "crossbar.conversions_per_weight": share(1, "converted columns of those; 0: currents are read exactly"),
+    "crossbar.weight_bits": count(8, "bits of a weight"),
+    "crossbar.input_bits": count(8, "bits of an input"),
+    "crossbar.pulse_bits": count(7, "bits of a pulse that drives a row"),
+    "crossbar.pulses": count(1, "pulses of an input"),
+    "crossbar.converted_pulses": count(1, "conversions of a column for an input"),
+    "crossbar.adc.bits": count(8, "effective bits"),
+    "crossbar.adc.rate": Number(default=1.28e9, meaning="conversions a second of one converter, Hz"),
+    "crossbar.adc.per_array": count(1, "converters that the columns of an array share"),
+    "crossbar.adc.energy_scale": Number(default=1.0, meaning="multiplies the energy of a conversion"),
+    "crossbar.adc.area_scale": Number(default=1.0, meaning="multiplies the area of a converter"),
+    "crossbar.periphery_scale": Number(default=1.0, meaning="multiplies the energy of what is around arrays but ADCs"),
+    "device.g_min": share(0.0, "S"),
+    "device.g_max": Number(default=25e-6, meaning="S"),
+    "device.cost.read_voltage": Number(default=UNSAID, meaning="V"),
+    "device.cost.read_time": Number(default=UNSAID, meaning="s"),
+    "device.cost.write_energy": Number(default=UNSAID, meaning="J a cell and pulse"),
+    "device.cost.write_time": Number(default=UNSAID, meaning="s a pulse"),
+    "device.cost.write_pulses": count(UNSAID, "pulses of a write that is verified"),
+    "device.cost.endurance": Number(default=UNSAID, meaning="pulses that a cell bears"),
+    "device.cost.area": Number(default=UNSAID, meaning="squares of the feature size"),
+    "device.rewritable": share(1.0, "whether cells are written at inference: 0 or 1"),
+    "data.drive": share(0.5, "mean square of a row's drive over a full one; bit-serial: share of ones"),
+    "data.level": share(0.5, "mean of a cell's (g - g_min) / (g_max - g_min)"),
+    "data.scored": share(1.0, "share of the keys in sight whose exact score is computed"),
+    "data.kept": share(1.0, "share of the keys in sight whose values are weighed"),
+    "architecture.logic.voltage": Number(default=0.8, meaning="supply of the logic, V"),
+    "architecture.logic.partial_sum_bits": count(16, "bits of a partial sum between arrays"),
+    "architecture.chips.tile_arrays": count(96, "arrays that share a buffer and a router"),
+    "architecture.links.hops": share(4.0, "routers between two tiles, on average"),
+    "architecture.logic.leakage_scale": share(1.0, "multiplies static power"),
+    "architecture.buffers.bank": Number(
+        default=65536, meaning="bytes of a tile's buffer, on which a bit's energy depends"
+    ),
+    "architecture.buffers.capacity": Number(default=math.inf, meaning="bytes of keys and values in buffers of a chip"),
+    "architecture.buffers.energy": Number(default=UNSAID, meaning="J a bit, read or written"),
+    "architecture.links.energy": Number(default=UNSAID, meaning="J a bit between chips"),
+    "architecture.links.bandwidth": Number(default=UNSAID, meaning="bit/s of a chip's links together"),
+    "architecture.chips.node": Number(default=32e-9, meaning="feature size, m"),
+    "architecture.chips.arrays": count(16128, "arrays of a chip"),
+    "architecture.chips.count": count(math.inf, "chips there are"),
+    "architecture.chips.area": Number(default=UNSAID, meaning="m2 of one chip; unsaid: the sum of its parts"),
+    "architecture.chips.tiers": count(1, "arrays stacked in one place"),
+    "architecture.logic.macs": count(16384, "8-bit multiply-accumulates a clock of all digital units together"),
+    "architecture.logic.lanes": count(1024, "elements a clock of all vector units together"),
+    "architecture.logic.clock": Number(default=1e9, meaning="Hz"),
+    "architecture.kv.bits": count(16, "of an entry of a key or a value"),
+    "architecture.kv.capacity": Number(default=math.inf, meaning="bytes for keys and values"),
+    "architecture.kv.energy": Number(default=UNSAID, meaning="J a bit read from where keys and values are"),
+    "architecture.kv.bandwidth": Number(default=UNSAID, meaning="bit/s from there"),
+}
+CHOICES: Mapping[str, Choice] = {
+    "crossbar.adc.model": Choice(allowed=tuple(MODELS), meaning="model of a converter's energy and area"),
+    "crossbar.dac.model": Choice(allowed=("library", "zigzag28"), meaning="model of a row driver's energy"),
+    "device.technology": Choice(allowed=("ReRAM",), meaning="what cells cost unless it is said; any text"),
+    "architecture.placement.embedding": Choice(allowed=STATIC, meaning="engine"),
+    "architecture.placement.projections": Choice(allowed=STATIC, meaning="engine"),
+    "architecture.placement.ffn": Choice(allowed=STATIC, meaning="engine"),
+    "architecture.placement.head": Choice(allowed=STATIC, meaning="engine"),
+    "architecture.placement.scores": Choice(allowed=DYNAMIC, meaning="engine"),
+    "architecture.placement.values": Choice(allowed=DYNAMIC, meaning="engine"),
+    "architecture.placement.softmax": Choice(allowed=NONLINEAR, meaning="engine"),
+    "architecture.placement.norm": Choice(allowed=NONLINEAR, meaning="engine"),
+    "architecture.placement.activation": Choice(allowed=NONLINEAR, meaning="engine"),
+    "architecture.kv.location": Choice(
+        allowed=("hbm", "lpddr", "buffer", "array"), meaning="where the keys and values of earlier tokens are kept"
+    ),
+    "architecture.kv.rotation": Choice(
+        allowed=("ring", "none"), meaning="whether keys and values wear all cells in turn"
+    ),
+    "architecture.pipelining": Choice(
+        allowed=("stream", "full"), meaning="one token at a time, or as many as there are stages"
+    ),
+}
+PER_OPERATOR = ("data.drive", "data.level")  # may be given for one operator, as "data.drive.qkv"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Whole:
+    """All points of a design, with defaults where it says nothing. Each entry is (1,) or (points,).
+
+    Nothing is a bare number: NumPy would compute its powers and logarithms by other code than those of arrays, and the
+    last bits of a point's results would depend on what else varies.
+    """
+
+    numbers: Numbers
+    choices: Mapping[str, NDArray[Any]]
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Group:
+    """Points with the same choices."""
+
+    place: Any  # an index of their rows
+    points: int
+    numbers: Numbers  # each (1,) or (points,)
+    choices: Mapping[str, str]
+
+
+def completed(design: Mapping[str, Any]) -> Whole:
+    """A design with its defaults.
+
+    Raises InputError for an unknown path, a bad value, or lengths that do not agree.
+    """
+    for path in design:
+        if path not in NUMBERS and path not in CHOICES and not is_of_operator(path):
+            raise InputError(f"{path}: unknown to the cost of a design; known: {', '.join([*NUMBERS, *CHOICES])}")
+    numbers = {path: number(path, design.get(path, entry.default), entry) for path, entry in NUMBERS.items()}
+    for path in filter(is_of_operator, design):
+        numbers[path] = number(path, design[path], NUMBERS[path.rpartition(".")[0]])
+    choices = {path: choice(path, design.get(path, entry.default), entry) for path, entry in CHOICES.items()}
+    sizes = {array.size for array in (*numbers.values(), *choices.values())} - {1}
+    if len(sizes) > 1:
+        raise InputError(f"entries of a design have {', '.join(map(str, sorted(sizes)))} points; allowed: one length")
+    return Whole(numbers=numbers, choices=choices, points=sizes.pop() if sizes else 1)
+
+
+def is_of_operator(path: str) -> bool:
+    """Whether a path names a number of one operator."""
+    return path.rpartition(".")[0] in PER_OPERATOR
+
+
+def number(path: str, value: Any, entry: Number) -> Array:
+    """The values of an entry, (1,) or (points,). Raises InputError for a bad one."""
+    found = np.atleast_1d(np.asarray(value, np.float64))
+    if found.ndim > 1:
+        raise InputError(f"{path} has {found.ndim} dimensions; allowed: a number, or one for each point")
+    bad = (found <= entry.least) if entry.positive else (found < entry.least)
+    if bad.any():
+        sign = "above" if entry.positive else "at least"
+        raise InputError(f"{path} = {found[bad].flat[0]:g}; allowed: {sign} {entry.least:g} ({entry.meaning})")
+    return found
+
+
+def choice(path: str, value: Any, entry: Choice) -> NDArray[Any]:
+    """The names of an entry, (1,) or (points,). Raises InputError for an unknown one."""
+    found = np.atleast_1d(np.asarray(value, np.str_))
+    if path == "device.technology":
+        return found
+    for name in np.unique(found).tolist():
+        if name not in entry.allowed:
+            raise InputError(f"{path} = {name!r}; allowed: {', '.join(entry.allowed)}")
+    return found
+
+
+def groups(whole: Whole, chunk: int) -> Iterator[Group]:
+    """The points of a design in groups with the same choices, each of at most `chunk` points."""
+    varied = [path for path, names in whole.choices.items() if names.size > 1]
+    fixed = {path: str(names[0]) for path, names in whole.choices.items() if names.size == 1}
+    for rows in rows_of(whole, varied):
+        here = fixed | {path: str(whole.choices[path][rows[0]]) for path in varied}
+        for start in range(0, len(rows), chunk):
+            part = rows[start : start + chunk]
+            place = slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else part
+            numbers = {path: array[place] if array.size > 1 else array for path, array in whole.numbers.items()}
+            yield Group(place=place, points=len(part), numbers=numbers, choices=here)
+
+
+def rows_of(whole: Whole, varied: list[str]) -> list[NDArray[np.intp]]:
+    """The rows of each distinct combination of the choices that vary."""
+    codes = np.zeros(whole.points, np.intp)
+    for path in varied:
+        names, mine = np.unique(whole.choices[path], return_inverse=True)
+        codes = np.unique(codes * len(names) + mine, return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)

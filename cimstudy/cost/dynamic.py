@@ -1,0 +1,174 @@
+"""Attention: products of queries with keys and of scores with values, which grow with the context.
+
+Counts are of one layer. "A pair" is a token and one that it sees; every sum over a growing context is in closed form.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cimstudy.cost import counts
+from cimstudy.cost.design import Group
+from cimstudy.cost.events import (
+    Events,
+    memory_of,
+    multiply_accumulate,
+    of_operator,
+    sram_multiply_accumulate,
+    sram_product,
+)
+from cimstudy.cost.shapes import ModelShape
+
+Energies = Mapping[str, Any]
+SHARES = {"scores": "data.scored", "values": "data.kept"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attended:
+    """What a product of one layer takes, for each pair, each token and each block of tokens in sight."""
+
+    per_pair: Energies
+    per_token: Energies
+    per_block: Energies = field(default_factory=dict)
+    block: Any = 1.0  # tokens
+    pair_time: Any = 0.0  # s, in digital units or on the way from memory
+    token_time: Any = 0.0  # s, in arrays
+    conversions: tuple[Any, Any] = (0.0, 0.0)  # for each pair, and for each block
+
+
+def digitally(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
+    """In digital units that read keys or values from where they are kept."""
+    numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
+    bits, kept = numbers["architecture.kv.bits"], numbers[SHARES[operator]]
+    where = memory_of(group, events.scaling, engine)
+    macs, entries = shape.heads * shape.head_width, shape.kv_heads * shape.head_width * bits
+    speed = numbers["architecture.logic.macs"] * numbers["architecture.logic.clock"]
+    return Attended(
+        per_pair={
+            "mac": macs * kept * multiply_accumulate(events.scaling, (bits, bits)),
+            "memory": entries * kept * where.energy,
+        },
+        per_token={"memory": entries * where.energy},
+        pair_time=kept * np.maximum(macs / speed, entries / where.bandwidth),
+    )
+
+
+def rewritten(operator: str, group: Group, events: Events, entries: Any, cell: tuple[Any, Any]) -> Attended:
+    """Writing keys or values into arrays: those of a new token, or of all in sight if they are kept elsewhere.
+
+    entries : of a token.  cell : energy and time of writing an entry.
+    """
+    energy, time = cell
+    write = {"write": entries * energy}
+    if group.choices["architecture.kv.location"] == "array":
+        return Attended(per_pair={}, per_token=write, token_time=time)
+    where = memory_of(group, events.scaling, group.choices[f"architecture.placement.{operator}"])
+    bits = entries * group.numbers["architecture.kv.bits"]
+    return Attended(
+        per_pair=write | {"memory": bits * where.energy},
+        per_token={"memory": bits * where.energy},
+        pair_time=np.maximum(time, bits / where.bandwidth),
+    )
+
+
+def in_analog_arrays(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
+    """In analog arrays, an entry in as many cells as a weight."""
+    numbers, d, heads = group.numbers, shape.head_width, shape.heads
+    cells, pulses = numbers["crossbar.cells_per_weight"], numbers["crossbar.pulses"]
+    drive, level = (of_operator(numbers, f"data.{name}", operator) for name in ("drive", "level"))
+    pulse = pulses * (events.pulse + events.line * drive)
+    read = d * cells * pulses * events.cells.read_energy(drive, level)
+    converted = events.conversions
+    conversion = events.conversion
+    into, out = numbers["crossbar.input_bits"], numbers["architecture.logic.partial_sum_bits"]
+    write = rewritten(
+        operator,
+        group,
+        events,
+        shape.kv_heads * d,
+        (cells * events.cells.write_energy, events.cells.write_time),
+    )
+    if operator == "scores":  # keys side by side
+        high = counts.row_tiles(d, numbers["crossbar.rows"])
+        block = np.maximum(np.floor(numbers["crossbar.columns"] / cells), 1)
+        found, per_pair, per_block = high * converted, high * out, d * into
+        pair = {"partial_sum": (high - 1) * events.add}
+        edge = {"dac": d * pulse}
+        conversions = (heads * found, 0.0)
+        pair |= {"adc": found * conversion, "shift_add": found * events.shift_add}
+    else:  # values one below the other
+        wide = counts.column_tiles(d, cells, numbers["crossbar.columns"])
+        block = numbers["crossbar.rows"]
+        found, per_pair, per_block = d * converted, wide * into, d * out
+        pair = {"dac": wide * pulse}
+        edge = {"adc": found * conversion, "shift_add": found * events.shift_add, "partial_sum": d * events.add}
+        conversions = (0.0, heads * found)
+    pair |= {"cell": read, **moved(per_pair, events)}
+    edge |= moved(per_block, events)
+    turns = heads / shape.kv_heads  # heads that share keys take turns
+    return Attended(
+        per_pair=added({name: heads * energy for name, energy in pair.items()}, write.per_pair),
+        per_token=write.per_token,
+        per_block={name: heads * energy for name, energy in edge.items()},
+        block=block,
+        pair_time=write.pair_time,
+        token_time=write.token_time + turns * events.product + events.hop_time,
+        conversions=conversions,
+    )
+
+
+def moved(bits: Any, events: Events) -> dict[str, Any]:
+    """Energy of bits that go to arrays or come from them."""
+    return {"buffer": bits * events.bit_to_array, "noc": bits * events.bit_between_tiles}
+
+
+def added(first: Energies, second: Energies) -> dict[str, Any]:
+    """Energies of both, by component."""
+    return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in (*first, *(set(second) - set(first)))}
+
+
+def in_sram_arrays(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
+    """In arrays of SRAM with adder trees."""
+    numbers, d = group.numbers, shape.head_width
+    rows, bits = numbers["crossbar.rows"], numbers["architecture.kv.bits"]
+    widths = (numbers["crossbar.input_bits"], bits)
+    clock = 1 / numbers["architecture.logic.clock"]
+    write = rewritten(operator, group, events, shape.kv_heads * d, (bits * events.sram_write, clock))
+    mac = {"mac": shape.heads * d * sram_multiply_accumulate(events.scaling, rows, widths)}
+    moves = moved(shape.heads * numbers["architecture.logic.partial_sum_bits"], events)
+    return Attended(
+        per_pair=added(mac | moves, write.per_pair),
+        per_token=write.per_token,
+        pair_time=write.pair_time,
+        token_time=write.token_time
+        + shape.heads / shape.kv_heads * sram_product(events.scaling, rows, widths)
+        + events.hop_time,
+    )
+
+
+ENGINES: Mapping[str, Callable[[str, ModelShape, Group, Events], Attended]] = {
+    "digital": digitally,
+    "near-memory": digitally,
+    "dynamic-crossbar": in_analog_arrays,
+    "sram-cim": in_sram_arrays,
+    "cam": digitally,  # there is no coefficient of a search: such designs are marked as not valid
+}
+
+
+def attended(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
+    """What a product of attention takes on the engine that the design places it on."""
+    return ENGINES[group.choices[f"architecture.placement.{operator}"]](operator, shape, group, events)
+
+
+def arrays(operator: str, shape: ModelShape, group: Group, tokens: Any) -> tuple[Any, Any]:
+    """Analog and SRAM arrays that hold the keys or the values of so many tokens."""
+    numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
+    cells = {"dynamic-crossbar": "crossbar.cells_per_weight", "sram-cim": "architecture.kv.bits"}.get(engine)
+    if cells is None:
+        return 0.0, 0.0
+    size = (numbers["crossbar.rows"], numbers["crossbar.columns"])
+    matrix = (shape.head_width, tokens) if operator == "scores" else (tokens, shape.head_width)
+    found = shape.layers * shape.kv_heads * counts.arrays(matrix, numbers[cells], size)
+    return (found, 0.0) if engine == "dynamic-crossbar" else (0.0, found)

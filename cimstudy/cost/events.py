@@ -1,0 +1,243 @@
+"""What one event costs at a design: energies in J, times in s, areas in m2."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cimstudy.cost.adc import MODELS, Converter
+from cimstudy.cost.coefficients import cell, event, node_of
+from cimstudy.cost.design import Group, Numbers
+from cimstudy.cost.technology import switching_and_density
+
+Array = NDArray[np.float64]
+BITS_OF_BYTE = 8
+
+
+@cache
+def reference(name: str) -> tuple[float, float]:
+    """What energy and area of an event are relative to, at the node for which they are given."""
+    energy, area = switching_and_density(node_of(name))
+    return float(energy), float(area)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scaling:
+    """Energies and areas at the design's node and supply. Both are found once for a design."""
+
+    node: Array  # m
+    voltage: Array  # V
+    switching: Array
+    density: Array
+
+    @classmethod
+    def of(cls, numbers: Numbers) -> "Scaling":
+        """The scaling of a design."""
+        node, voltage = numbers["architecture.chips.node"], numbers["architecture.logic.voltage"]
+        energy, area = switching_and_density(node, voltage)
+        return cls(node=node, voltage=voltage, switching=energy, density=area)
+
+    def energy(self, name: str, quantity: str = "energy") -> Any:
+        """The energy of an event."""
+        return event(name, quantity) / reference(name)[0] * self.switching
+
+    def area(self, *names: str) -> Any:
+        """The area of what causes these events."""
+        return sum(event(name, "area") / reference(name)[1] for name in names) * self.density
+
+    def charge(self, name: str) -> Any:
+        """The energy of charging what has a capacitance, which shrinks with the node."""
+        return event(name, "capacitance") / node_of(name) * self.node * np.square(self.voltage)
+
+    def delay(self, name: str) -> Any:
+        """The delay of a gate, which shrinks with the node."""
+        return event(name, "delay") / node_of(name) * self.node
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """What a cell costs."""
+
+    read_voltage: Any
+    read_time: Any
+    read_charge: Any  # V2 s; of a pulse, times the conductance its energy
+    write_energy: Any  # of a verified write
+    write_time: Any  # the same
+    endurance: Any  # verified writes
+    area: Any  # m2
+    g_min: Any
+    g_span: Any
+
+    def read_energy(self, drive: Any, level: Any) -> Any:
+        """Of a cell in one pulse. drive: mean square of the row's drive.  level: mean place in the span."""
+        return self.read_charge * (drive * (self.g_min + level * self.g_span))
+
+
+def cells_of(group: Group) -> Cells:
+    """The cells of a design: what it says of them, and what their technology has where it says nothing."""
+    numbers, kind = group.numbers, cell(group.choices["device.technology"])
+
+    def said(name: str, known: str) -> Any:
+        given = numbers[f"device.cost.{name}"]
+        return np.where(np.isnan(given), kind[known], given) if np.isnan(given).any() else given
+
+    pulses = said("write_pulses", "write_pulses")
+    voltage, time = said("read_voltage", "read_voltage"), said("read_time", "read_time")
+    return Cells(
+        read_voltage=voltage,
+        read_time=time,
+        read_charge=np.square(voltage) * time,
+        write_energy=said("write_energy", "write_energy") * pulses,
+        write_time=said("write_time", "write_time") * pulses,
+        endurance=said("endurance", "endurance") / pulses,
+        area=said("area", "area_F2") * np.square(numbers["architecture.chips.node"]),
+        g_min=numbers["device.g_min"],
+        g_span=numbers["device.g_max"] - numbers["device.g_min"],
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Memory:
+    """Where keys and values are."""
+
+    energy: Any  # J a bit
+    bandwidth: Any  # bit/s
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Events:
+    """What each event costs at a design."""
+
+    scaling: Scaling
+    cells: Cells
+    conversion: Any  # with the sample that it reads
+    conversions: Any  # of the columns of one output of one array, for one input vector
+    converter_area: Any
+    pulse: Any  # of one row's driver
+    line: Any  # the row's wire, driven fully
+    shift_add: Any
+    add: Any
+    bit_to_array: Any  # through a buffer and over its bus
+    bit_between_tiles: Any
+    bit_between_chips: Any
+    phase: Any  # s; one pulse of an array and the conversions after it
+    product: Any  # s; a vector through an array
+    sram_write: Any  # a bit
+    hop_time: Any  # s; from tile to tile
+
+
+def events_of(group: Group) -> Events:
+    """What each event costs at a design."""
+    numbers, choices = group.numbers, group.choices
+    scaling, cells = Scaling.of(numbers), cells_of(group)
+    scale = numbers["crossbar.periphery_scale"]
+    converter = Converter(
+        bits=numbers["crossbar.adc.bits"],
+        rate=numbers["crossbar.adc.rate"],
+        node=scaling.node,
+        voltage=scaling.voltage,
+    )
+    conversion, converter_area = MODELS[choices["crossbar.adc.model"]](converter)
+    columns, rows = numbers["crossbar.columns"], numbers["crossbar.rows"]
+    turns = np.ceil(rows / np.minimum(numbers["crossbar.active_rows"], rows))
+    reading = np.ceil(columns / numbers["crossbar.adc.per_array"]) / numbers["crossbar.adc.rate"]
+    phase = turns * np.maximum(cells.read_time, reading)
+    wire = event("wire", "energy") * np.square(scaling.voltage) * event("tile", "length")
+    length = columns * np.sqrt(cells.area)
+    return Events(
+        scaling=scaling,
+        cells=cells,
+        conversion=conversion * numbers["crossbar.adc.energy_scale"] + scaling.energy("sample_hold"),
+        conversions=numbers["crossbar.conversions_per_weight"] * numbers["crossbar.converted_pulses"] * turns,
+        converter_area=converter_area * numbers["crossbar.adc.area_scale"],
+        pulse=PULSES[choices["crossbar.dac.model"]](numbers, scaling) * scale,
+        line=event("line", "capacitance") * length * np.square(cells.read_voltage) * scale,
+        shift_add=scaling.energy("shift_add") * scale,
+        add=scaling.energy("adder") * scale,
+        bit_to_array=(buffer_bit(numbers, scaling) + scaling.energy("bus")) * scale,
+        bit_between_tiles=numbers["architecture.links.hops"] * (scaling.energy("router") + wire) * scale,
+        bit_between_chips=unless_said(numbers["architecture.links.energy"], event("link", "energy")),
+        phase=phase,
+        product=numbers["crossbar.pulses"] * phase,
+        sram_write=scaling.energy("sram_write"),
+        hop_time=numbers["architecture.links.hops"] / numbers["architecture.logic.clock"],
+    )
+
+
+def pulse_library(numbers: Numbers, scaling: Scaling) -> Any:
+    """Energy of a pulse by the driver of ISAAC, which each further bit doubles."""
+    return scaling.energy("row_driver") * np.exp2(numbers["crossbar.pulse_bits"] - 1)
+
+
+def pulse_zigzag28(numbers: Numbers, scaling: Scaling) -> Any:
+    """Energy of a pulse by the converter of ZigZag; none for one bit."""
+    bits = numbers["crossbar.pulse_bits"]
+    charge = event("dac_zigzag28", "energy") / node_of("dac_zigzag28") * scaling.node * np.square(scaling.voltage)
+    return np.where(bits > 1, bits * charge, 0.0)
+
+
+PULSES = {"library": pulse_library, "zigzag28": pulse_zigzag28}
+
+
+def unless_said(given: Any, known: Any) -> Any:
+    """What is given, and what is known where that is nothing."""
+    return np.where(np.isnan(given), known, given)
+
+
+def buffer_bit(numbers: Numbers, scaling: Scaling) -> Any:
+    """Energy of a bit read from or written to a tile's buffer."""
+    depth = numbers["architecture.buffers.bank"] / event("edram", "bytes")
+    known = scaling.energy("edram") * depth ** event("memory_depth", "exponent")
+    return unless_said(numbers["architecture.buffers.energy"], known)
+
+
+def memory_of(group: Group, scaling: Scaling, engine: str) -> Memory:
+    """Where an engine reads keys or values: from the arrays themselves nothing is read, and no bandwidth is a limit."""
+    numbers, location = group.numbers, group.choices["architecture.kv.location"]
+    if location == "array":
+        known = Memory(energy=0.0, bandwidth=np.inf)
+    elif location == "buffer":
+        known = Memory(energy=scaling.energy("sram"), bandwidth=event("buffer_bandwidth", "bandwidth"))
+    else:
+        known = memory("near_memory" if engine == "near-memory" else location)
+    return Memory(
+        energy=unless_said(numbers["architecture.kv.energy"], known.energy),
+        bandwidth=unless_said(numbers["architecture.kv.bandwidth"], known.bandwidth),
+    )
+
+
+def memory(name: str) -> Memory:
+    """A memory beside the chip."""
+    return Memory(energy=event(name, "energy"), bandwidth=event(name, "bandwidth"))
+
+
+def of_operator(numbers: Numbers, path: str, operator: str) -> Any:
+    """A number of one operator, or that of all."""
+    return numbers.get(f"{path}.{operator}", numbers[path])
+
+
+def multiply_accumulate(scaling: Scaling, widths: tuple[Any, Any]) -> Any:
+    """Energy of a digital multiply-accumulate of integers of these widths, bits."""
+    return scaling.energy("multiply") * (np.multiply(*widths) / 64) + scaling.energy("accumulate")
+
+
+def sram_multiply_accumulate(scaling: Scaling, rows: Any, widths: tuple[Any, Any]) -> Any:
+    """Energy of a multiply-accumulate in SRAM with an adder tree, inputs bit by bit. widths: inputs, weights, bits.
+
+    ZigZag's form: gates that multiply, full adders of the tree, accumulator and its register; half of them switch.
+    """
+    inputs, weights = widths
+    levels = np.log2(np.maximum(rows, 2))
+    adders = rows * (weights + 1) - (weights + levels + 1)
+    total = weights + levels + inputs  # bits of the accumulator
+    adding = scaling.charge("full_adder") * (0.5 * adders + total) / rows
+    return inputs * (0.5 * scaling.charge("gate") * weights + adding + scaling.charge("flip_flop") * total / rows)
+
+
+def sram_product(scaling: Scaling, rows: Any, widths: tuple[Any, Any]) -> Any:
+    """Time of a vector through such an array, s. widths: inputs, weights, bits."""
+    inputs, weights = widths
+    gates = 1 + event("full_adder_delay", "gates") * np.log2(np.maximum(rows, 2)) + 2 * (weights + inputs)
+    return inputs * gates * scaling.delay("gate")

@@ -1,0 +1,313 @@
+"""The points of one group: every operator enters what it takes, and totals follow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from cimstudy.cost import dynamic, latency
+from cimstudy.cost.area import areas, chips_of, static_power
+from cimstudy.cost.coefficients import event
+from cimstudy.cost.counts import total
+from cimstudy.cost.design import Group
+from cimstudy.cost.events import Events, events_of
+from cimstudy.cost.kv import lifetime
+from cimstudy.cost.latency import Span, Timing
+from cimstudy.cost.ledger import OPERATIONS, PHASES, Ledger
+from cimstudy.cost.shapes import ModelShape, Product
+from cimstudy.cost.static import Use, use_of
+from cimstudy.cost.validity import reasons
+
+BYTE = 8  # bits
+BOTH = ("scores", "values")
+Pair = tuple[Any, Any]  # prefill, decode
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A network, the points of a group, and the tokens of both phases."""
+
+    shape: ModelShape
+    group: Group
+    events: Events
+    prefill: Span
+    decode: Span
+
+    @cached_property
+    def tokens(self) -> Pair:
+        """Of each phase."""
+        return self.prefill.tokens, self.decode.tokens
+
+    @cached_property
+    def pairs(self) -> Pair:
+        """Of each phase, in all layers."""
+        groups = self.shape.attention
+        return latency.all_pairs(self.prefill, groups), latency.all_pairs(self.decode, groups)
+
+    def blocks(self, size: Any) -> Pair:
+        """Blocks of tokens in sight in each phase, in all layers."""
+        first, second = (
+            total(group.layers * span.blocks(group, size) for group in self.shape.attention)
+            for span in (self.prefill, self.decode)
+        )
+        return first, second
+
+
+def run_of(shape: ModelShape, group: Group) -> Run:
+    """A network on the points of a group."""
+    read, written = group.numbers["workload.prefill"], group.numbers["workload.decode"]
+    return Run(
+        shape=shape,
+        group=group,
+        events=events_of(group),
+        prefill=Span(start=0.0, stop=read, causal=shape.causal),
+        decode=Span(start=read, stop=read + written),
+    )
+
+
+def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, Any]:
+    """Every quantity at the points of a group."""
+    run = run_of(shape, group)
+    numbers, events = group.numbers, run.events
+    ledger = Ledger(group.points, breakdown=breakdown)
+    uses = [(product, use_of(product, group, events, numbers["workload.batch"])) for product in shape.products]
+    parts = {name: dynamic.attended(name, shape, group, events) for name in BOTH}
+    held = total_arrays(run, [use for _, use in uses])
+    kv_bits = kept_bits(run)
+    chips = chips_of(group, total(held))
+    area = areas(group, events, held, kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0)
+    power = static_power(group, area)
+    timing = timing_of(run, uses, parts, chips)
+    speed = speeds(run, timing)
+    enter(run, ledger, uses, parts)
+    enter_vectors(run, ledger)
+    enter_links(run, ledger, chips)
+    ledger.leak((power * speed["prefill"], power * speed["decode"]))
+    code = reasons(shape, group, kv_bits / BYTE, chips)
+    found = totals(run, ledger, speed) | {
+        "static_power": power,
+        "area": total(area.values()),
+        "arrays": total(held),
+        "chips": chips,
+        "utilisation": utilisation(run, [use for _, use in uses]),
+        "kv_traffic": traffic(run),
+        "programming_energy": programming(run, [use for _, use in uses]),
+        "lifetime": wear(run, speed, kv_bits),
+        "valid": np.equal(code, 0),
+        "invalid_reason": code,
+    }
+    return found | (details(run, ledger, uses, parts, area) if breakdown else {})
+
+
+def enter(run: Run, ledger: Ledger, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended]) -> None:
+    """Energies and times of all products."""
+    for product, use in uses:
+        often = product_uses(run, product)
+        ledger.pay(product.operator, use.energies, often)
+        steps = product.steps / product.used
+        ledger.spend(product.operator, (often[0] * steps * use.time, often[1] * steps * use.time))
+    layers, pairs = run.shape.layers, run.pairs
+    for name, part in parts.items():
+        each = (layers * run.tokens[0], layers * run.tokens[1])
+        ledger.pay(name, part.per_pair, pairs)
+        ledger.pay(name, part.per_token, each)
+        if part.per_block:
+            ledger.pay(name, part.per_block, run.blocks(part.block))
+        first, second = (
+            pair * part.pair_time + token * part.token_time for pair, token in zip(pairs, each, strict=True)
+        )
+        ledger.spend(name, (first, second))
+
+
+def product_uses(run: Run, product: Product) -> Pair:
+    """Products with matrices of a shape in each phase."""
+    read, written = run.tokens
+    return product.used * (np.minimum(read, 1) if product.last_only else read), product.used * written
+
+
+def vectors(run: Run) -> dict[str, Pair]:
+    """Elements of softmax, norms and activations in each phase."""
+    (read, written), (first, second) = run.tokens, run.pairs
+    heads = run.shape.heads * run.group.numbers["data.scored"]
+    norm, activation = run.shape.norm_elements, run.shape.activation_elements
+    return {
+        "softmax": (heads * first, heads * second),
+        "norm": (norm * read, norm * written),
+        "activation": (activation * read, activation * written),
+    }
+
+
+def lanes(run: Run) -> Any:
+    """Elements a second."""
+    return run.group.numbers["architecture.logic.lanes"] * run.group.numbers["architecture.logic.clock"]
+
+
+def enter_vectors(run: Run, ledger: Ledger) -> None:
+    """Energies and times of softmax, norms and activations."""
+    energy, speed = run.events.scaling.energy("vector_operation"), lanes(run)
+    for name, elements in vectors(run).items():
+        ledger.pay(name, {"mac": energy * event(name, "operations")}, elements)
+        ledger.spend(name, (elements[0] / speed, elements[1] / speed))
+
+
+def link_time(run: Run, chips: Any) -> Any:
+    """Time of a token on its way from chip to chip, s."""
+    given = run.group.numbers["architecture.links.bandwidth"]
+    bandwidth = np.where(np.isnan(given), event("link", "bandwidth"), given)
+    return (chips - 1) * run.shape.width * run.group.numbers["crossbar.input_bits"] / bandwidth
+
+
+def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
+    """Energy and time between chips: what leaves the layers of one goes to the next."""
+    bits = (chips - 1) * run.shape.width * run.group.numbers["crossbar.input_bits"]
+    ledger.pay("ffn_down", {"link": bits * run.events.bit_between_chips}, run.tokens)
+    time = link_time(run, chips)
+    ledger.spend("ffn_down", (run.tokens[0] * time, run.tokens[1] * time))
+
+
+def timing_of(run: Run, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended], chips: Any) -> Timing:
+    """The times of a token."""
+    softmax = run.shape.heads * run.group.numbers["data.scored"] / lanes(run)
+    elements = run.shape.norm_elements + run.shape.activation_elements
+    in_turn = total((product.steps * use.time for product, use in uses if use.shared))
+    longest = in_turn
+    for part in parts.values():
+        longest = np.maximum(longest, part.token_time)
+    for _, use in uses:
+        if not use.shared:
+            longest = np.maximum(longest, use.time)
+    pair = total(part.pair_time for part in parts.values())
+    return Timing(
+        static=total(product.steps * use.time for product, use in uses if not product.last_only),
+        head=total(product.steps * use.time for product, use in uses if product.last_only),
+        longest=longest,
+        attention_token=total(part.token_time for part in parts.values()),
+        attention_pair=pair + softmax,
+        shared_pair=np.maximum(pair, softmax),
+        vector=elements / lanes(run),
+        links=link_time(run, chips),
+    )
+
+
+def speeds(run: Run, timing: Timing) -> dict[str, Any]:
+    """Times of both phases: those that are outputs, and those that a sequence takes of the machine."""
+    groups, numbers = run.shape.attention, run.group.numbers
+    written, batch = run.decode.tokens, numbers["workload.batch"]
+    read = {
+        "stream": latency.streamed(timing, run.prefill, groups, np.minimum(run.prefill.tokens, 1)),
+        "full": latency.first_token(timing, run.prefill, groups),
+    }
+    streamed = latency.streamed(timing, run.decode, groups, written)
+    staged = latency.stages(timing, run.decode, groups)
+    decode = {"stream": streamed, "full": np.maximum(staged, streamed / batch)}
+    pipelining = run.group.choices["architecture.pipelining"]
+    return {
+        "first_token_stream": read["stream"],
+        "first_token_pipelined": read["full"],
+        "time_per_token": ratio(streamed, written),
+        "tokens_per_second_stream": ratio(written, streamed),
+        "tokens_per_second_pipelined": ratio(written, staged),
+        "prefill": read[pipelining],
+        "decode": decode[pipelining],
+    }
+
+
+def ratio(first: Any, second: Any) -> Any:
+    """One over the other; NaN where both are zero."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.divide(first, second)
+
+
+def totals(run: Run, ledger: Ledger, speed: Mapping[str, Any]) -> dict[str, Any]:
+    """Energies of both phases, power, and the times that are outputs."""
+    read, written = ledger.totals
+    busy = np.where(run.decode.tokens > 0, speed["decode"], speed["prefill"])
+    return {
+        "energy_prefill": read,
+        "energy_per_token": ratio(written, run.decode.tokens),
+        "power": ratio(np.where(run.decode.tokens > 0, written, read), busy),
+        **{name: value for name, value in speed.items() if name not in PHASES},
+    }
+
+
+def total_arrays(run: Run, uses: list[Use]) -> Pair:
+    """Analog arrays and SRAM arrays, those for keys and values of the longest context included."""
+    tokens, batch = run.decode.stop, run.group.numbers["workload.batch"]
+    kept = [dynamic.arrays(name, run.shape, run.group, tokens) for name in BOTH]
+    analog = total(use.arrays for use in uses) + batch * total(first for first, _ in kept)
+    return analog, total(use.sram_arrays for use in uses) + batch * total(second for _, second in kept)
+
+
+def utilisation(run: Run, uses: list[Use]) -> Any:
+    """Share of the cells of weight arrays that hold weights; NaN without any."""
+    size = run.group.numbers["crossbar.rows"] * run.group.numbers["crossbar.columns"]
+    return ratio(total(use.used_cells for use in uses), total(use.arrays + use.sram_arrays for use in uses) * size)
+
+
+def programming(run: Run, uses: list[Use]) -> Any:
+    """Energy of writing all weights once, J."""
+    analog = total(use.cells for use in uses)
+    bits = total(use.used_cells - use.cells for use in uses)
+    return analog * run.events.cells.write_energy + bits * run.events.sram_write
+
+
+def kept_bits(run: Run) -> Any:
+    """Bits of keys and values of all sequences at their longest."""
+    numbers = run.group.numbers
+    return run.decode.stop * numbers["workload.batch"] * run.shape.kv_elements * numbers["architecture.kv.bits"]
+
+
+def traffic(run: Run) -> Any:
+    """Bytes of keys and values that are read for a written token."""
+    numbers = run.group.numbers
+    share = (numbers["data.scored"] + numbers["data.kept"]) / 2
+    entries = run.shape.kv_elements / run.shape.layers * share
+    return ratio(run.pairs[1] * entries * numbers["architecture.kv.bits"] / BYTE, run.decode.tokens)
+
+
+def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:
+    """Time until cells that hold keys and values are worn out, s; infinite if they are not in such cells."""
+    group, numbers = run.group, run.group.numbers
+    if not any(group.choices[f"architecture.placement.{name}"] == "dynamic-crossbar" for name in BOTH):
+        return np.inf
+    decoding = run.decode.tokens > 0
+    sequence = np.where(decoding, speed["decode"], speed["prefill"])  # s
+    ring = group.choices["architecture.kv.rotation"] == "ring"
+    if group.choices["architecture.kv.location"] != "array":  # all in sight are written for every token
+        return lifetime(run.events.cells.endurance, ratio(np.where(decoding, *run.tokens[::-1]), sequence))
+    writes = ratio(np.where(decoding, run.decode.tokens, 1), sequence)
+    capacity = numbers["architecture.kv.capacity"] * BYTE / ratio(kv_bits, run.decode.stop)
+    most = np.where(np.isinf(capacity), run.decode.stop, capacity)
+    return lifetime(run.events.cells.endurance, writes, shared_by=np.where(decoding & ring, most, 1.0))
+
+
+def details(
+    run: Run,
+    ledger: Ledger,
+    uses: list[tuple[Product, Use]],
+    parts: Mapping[str, dynamic.Attended],
+    area: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the breakdown adds."""
+    size = (len(PHASES), len(OPERATIONS), run.group.points)
+    conversions, macs = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for product, use in uses:
+        place = OPERATIONS.index(product.operator)
+        for phase, often in enumerate(product_uses(run, product)):
+            conversions[phase, place] += often * use.conversions
+            macs[phase, place] += often * product.rows * product.columns
+    share = {"scores": run.group.numbers["data.scored"], "values": run.group.numbers["data.kept"]}
+    for name, part in parts.items():
+        place, blocks = OPERATIONS.index(name), run.blocks(part.block)
+        for phase, pairs in enumerate(run.pairs):
+            conversions[phase, place] += pairs * part.conversions[0] + blocks[phase] * part.conversions[1]
+            macs[phase, place] += pairs * run.shape.heads * run.shape.head_width * share[name]
+    return {
+        "energy": ledger.energy,
+        "latency": ledger.time,
+        "conversions": conversions,
+        "macs": macs,
+        "area_of": np.stack([np.broadcast_to(value, run.group.points) for value in area.values()]),
+    }

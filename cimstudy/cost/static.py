@@ -1,0 +1,138 @@
+"""Products with static matrices: what one of them takes on each engine."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cimstudy.cost import counts
+from cimstudy.cost.design import Group
+from cimstudy.cost.events import (
+    Events,
+    memory,
+    multiply_accumulate,
+    of_operator,
+    sram_multiply_accumulate,
+    sram_product,
+)
+from cimstudy.cost.shapes import Product
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Use:
+    """What one product with one matrix takes, and what all matrices of its shape occupy."""
+
+    energies: Mapping[str, Any]  # J, by component
+    time: Any  # s
+    shared: bool  # by all products: a digital unit, or a memory; arrays work side by side
+    conversions: Any = 0.0
+    arrays: Any = 0.0  # analog
+    sram_arrays: Any = 0.0
+    cells: Any = 0.0  # analog ones that hold weights
+    used_cells: Any = 0.0  # of either kind
+
+
+def traffic(product: Product, group: Group, tiles: tuple[Any, Any]) -> Any:
+    """Bits that go to arrays and come from them. tiles : one below the other, side by side."""
+    numbers = group.numbers
+    into = product.rows * tiles[1] * numbers["crossbar.input_bits"]
+    return into + product.columns * tiles[0] * numbers["architecture.logic.partial_sum_bits"]
+
+
+def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> Use:
+    """In analog arrays whose cells are written once."""
+    del batch
+    numbers = group.numbers
+    cells, pulses = numbers["crossbar.cells_per_weight"], numbers["crossbar.pulses"]
+    high = counts.row_tiles(product.rows, numbers["crossbar.rows"])
+    wide = counts.column_tiles(product.columns, cells, numbers["crossbar.columns"])
+    conversions = high * product.columns * events.conversions
+    drive = of_operator(numbers, "data.drive", product.operator)
+    level = of_operator(numbers, "data.level", product.operator)
+    weights = product.rows * product.columns
+    bits = traffic(product, group, (high, wide))
+    return Use(
+        energies={
+            "adc": conversions * events.conversion,
+            "dac": product.rows * wide * pulses * (events.pulse + events.line * drive),
+            "cell": weights * cells * pulses * events.cells.read_energy(drive, level),
+            "shift_add": conversions * events.shift_add,
+            "partial_sum": (high - 1) * product.columns * events.add,
+            "buffer": bits * events.bit_to_array,
+            "noc": bits * events.bit_between_tiles,
+        },
+        time=events.product + events.hop_time,
+        shared=False,
+        conversions=conversions,
+        arrays=product.count * high * wide,
+        cells=product.count * weights * cells,
+        used_cells=product.count * weights * cells,
+    )
+
+
+def in_sram(product: Product, group: Group, events: Events, batch: Any) -> Use:
+    """In arrays of SRAM with adder trees, a bit of a weight in each cell."""
+    del batch
+    numbers = group.numbers
+    rows, bits = numbers["crossbar.rows"], numbers["crossbar.weight_bits"]
+    widths = (numbers["crossbar.input_bits"], bits)
+    high = counts.row_tiles(product.rows, rows)
+    wide = counts.column_tiles(product.columns, bits, numbers["crossbar.columns"])
+    weights = product.rows * product.columns
+    moved = traffic(product, group, (high, wide))
+    return Use(
+        energies={
+            "mac": weights * sram_multiply_accumulate(events.scaling, rows, widths),
+            "partial_sum": (high - 1) * product.columns * events.add,
+            "buffer": moved * events.bit_to_array,
+            "noc": moved * events.bit_between_tiles,
+        },
+        time=sram_product(events.scaling, rows, widths) + events.hop_time,
+        shared=False,
+        sram_arrays=product.count * high * wide,
+        used_cells=product.count * weights * bits,
+    )
+
+
+def beside_memory(name: str) -> Callable[[Product, Group, Events, Any], Use]:
+    """In digital units that read weights from a memory, once for a batch."""
+
+    def run(product: Product, group: Group, events: Events, batch: Any) -> Use:
+        numbers, where = group.numbers, memory(name)
+        weights = product.rows * product.columns
+        bits = weights * numbers["crossbar.weight_bits"] / batch
+        widths = (numbers["crossbar.input_bits"], numbers["crossbar.weight_bits"])
+        speed = numbers["architecture.logic.macs"] * numbers["architecture.logic.clock"]
+        return Use(
+            energies={
+                "mac": weights * multiply_accumulate(events.scaling, widths),
+                "memory": bits * where.energy,
+                "buffer": (product.rows + product.columns) * numbers["crossbar.input_bits"] * events.bit_to_array,
+            },
+            time=np.maximum(weights / speed, bits / where.bandwidth),
+            shared=True,
+        )
+
+    return run
+
+
+ENGINES: Mapping[str, Callable[[Product, Group, Events, Any], Use]] = {
+    "crossbar": on_crossbar,
+    "sram-cim": in_sram,
+    "digital": beside_memory("hbm"),
+    "near-memory": beside_memory("near_memory"),
+}
+KINDS = {  # of the placement
+    "embedding": "embedding",
+    "qkv": "projections",
+    "output": "projections",
+    "ffn_up": "ffn",
+    "ffn_down": "ffn",
+    "head": "head",
+}
+
+
+def use_of(product: Product, group: Group, events: Events, batch: Any) -> Use:
+    """What a product takes on the engine that the design places it on."""
+    return ENGINES[group.choices[f"architecture.placement.{KINDS[product.operator]}"]](product, group, events, batch)

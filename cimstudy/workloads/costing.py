@@ -1,0 +1,150 @@
+"""What a design costs, as metrics: beside those of a network on its chips, or alone."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from cimstudy.analog import Key, normals
+from cimstudy.cost import BREAKDOWN, QUANTITIES, ModelShape, Quantity, Work, cost, gpus, roofline
+from cimstudy.cost.coefficients import sources
+from cimstudy.cost.described import Parts, design_of_points
+from cimstudy.cost.model import COORDINATES
+from cimstudy.hardware import Hardware, Part
+from cimstudy.metric import Metric
+
+Array = NDArray[Any]
+GPU_METRICS = {
+    "gpu_time_per_token": Metric(
+        long_name="roofline time of a written token", units="s", dims=("gpu",), better="lower"
+    ),
+    "gpu_energy_per_token": Metric(
+        long_name="roofline energy of a written token at full board power", units="J", dims=("gpu",), better="lower"
+    ),
+}
+
+
+class Spread(Part):
+    """A factor that is known up to a lognormal error: each chip draws one."""
+
+    median: Annotated[float, Field(gt=0)] = 1.0
+    sigma: Annotated[float, Field(ge=0, le=10)] = Field(default=0.0, description="of the logarithm")
+
+    def draw(self, key: Key) -> float:
+        """The factor of a stream."""
+        return self.median * math.exp(self.sigma * float(normals(key, (1, 1))[0, 0]))
+
+
+class Uncertainty(Part):
+    """How far coefficients are from the truth, drawn for each chip. The default: not at all."""
+
+    adc_energy: Spread = Field(default=Spread(), description="of a conversion")
+    adc_area: Spread = Field(default=Spread(), description="of a converter")
+    periphery: Spread = Field(default=Spread(), description="energy of drivers, adders, buffers and wires on a chip")
+
+    def draws(self, seed: int, trials: Sequence[int]) -> dict[str, Array]:
+        """The factors of these chips, each (trials,), by the path that they multiply."""
+        drawn = {"adc_energy": "adc.energy_scale", "adc_area": "adc.area_scale", "periphery": "periphery_scale"}
+        return {
+            f"crossbar.{path}": np.array(
+                [getattr(self, name).draw(Key.root(seed, trial).of("cost", name)) for trial in trials]
+            )
+            for name, path in drawn.items()
+        }
+
+
+class Costing(Part):
+    """What is counted: sequences that are read and continued, and how much is told of them."""
+
+    prefill: int = Field(default=512, ge=1, description="tokens of a sequence that are read")
+    decode: int = Field(default=128, ge=0, description="tokens that are written after them")
+    batch: int = Field(default=1, ge=1, description="sequences together")
+    breakdown: bool = Field(default=False, description="energies also by phase, operation and component")
+    gpus: tuple[str, ...] = Field(default=("A100", "H100", "H200"), description="to compare with")
+    uncertainty: Uncertainty = Uncertainty()
+
+    @field_validator("gpus")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in gpus():
+                raise ValueError(f"{name!r} is unknown; allowed: {', '.join(gpus())}")
+        return names
+
+    @property
+    def quantities(self) -> Mapping[str, Quantity]:
+        """What the cost model gives of it."""
+        return QUANTITIES | (BREAKDOWN if self.breakdown else {})
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """What comes out."""
+        found = {
+            name: Metric(
+                long_name=quantity.meaning,
+                units=quantity.units,
+                dims=tuple(dim for dim in quantity.dims if dim != "point"),
+                better=quantity.better,
+            )
+            for name, quantity in self.quantities.items()
+        }
+        return found | (GPU_METRICS if self.gpus else {})
+
+    @property
+    def coordinates(self) -> dict[str, Sequence[Any]]:
+        """Labels along their dimensions."""
+        used = {dim for metric in self.metrics.values() for dim in metric.dims}
+        return {dim: list(labels) for dim, labels in COORDINATES.items() if dim in used} | (
+            {"gpu": list(self.gpus)} if self.gpus else {}
+        )
+
+    def count(self, shape: ModelShape, design: Mapping[str, Any], seed: int, trials: Sequence[int]) -> dict[str, Array]:
+        """The metrics of a design's points, each (points, trials, ...). design : entries of one value, or (points,)."""
+        drawn = self.uncertainty.draws(seed, trials)
+        points = max((np.size(values) for values in design.values()), default=1)
+        repeated = {
+            path: np.repeat(values, len(trials)) if np.size(values) > 1 else values for path, values in design.items()
+        }
+        for path, factors in drawn.items():
+            given = np.broadcast_to(np.asarray(repeated.get(path, 1.0), np.float64), points * len(trials))
+            repeated[path] = given * np.tile(factors, points)
+        work = Work(prefill=self.prefill, decode=self.decode, batch=self.batch)
+        found = cost(shape, work, repeated, breakdown=self.breakdown)
+        cases = (points, len(trials))
+        values = {
+            name: np.moveaxis(array, -1, 0).reshape(*cases, *array.shape[:-1]) for name, array in found.values.items()
+        }
+        return values | {name: np.tile(array, (*cases, 1)) for name, array in self.beside(shape).items()}
+
+    def beside(self, shape: ModelShape) -> dict[str, Array]:
+        """The metrics of GPUs at the mean context of a written token, each (gpus,)."""
+        if not self.gpus:
+            return {}
+        context = self.prefill + (self.decode + 1) / 2
+        found = [roofline(shape, name, context=context, batch=self.batch) for name in self.gpus]
+        writes = 1.0 if self.decode else math.nan
+        return {
+            "gpu_time_per_token": np.array([writes * one.time for one in found]),
+            "gpu_energy_per_token": np.array([writes * one.energy for one in found]),
+        }
+
+    def of_points(self, shape: ModelShape, hardware: Parts, seed: int, trials: Sequence[int]) -> dict[str, Array]:
+        """The metrics of many points, each (points, trials, ...). hardware : distinct parts, and which a point has."""
+        (_, which), *_ = hardware.values()
+        found = self.count(shape, design_of_points(hardware), seed, trials)
+        return {name: np.broadcast_to(array, (len(which), *array.shape[1:])) for name, array in found.items()}
+
+    def of_hardware(self, shape: ModelShape, hardware: Hardware, seed: int, trial: int) -> dict[str, Array]:
+        """The metrics of one chip."""
+        parts = {name: ([getattr(hardware, name)], np.zeros(1, np.intp)) for name in Hardware.model_fields}
+        return {name: array[0, 0] for name, array in self.of_points(shape, parts, seed, [trial]).items()}
+
+
+def coefficients_checksum() -> str:
+    """SHA-256 of all coefficients, hex."""
+    return hashlib.sha256(json.dumps(sources(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,491 @@
+"""The cost of one point, the slow way: plain numbers, a loop over every token and layer, nothing in closed form."""
+
+import math
+from collections import defaultdict
+from functools import lru_cache
+
+from cimstudy.cost.coefficients import table
+from cimstudy.cost.design import CHOICES, NUMBERS
+
+EVENTS, ADC, NODES = table("events"), table("adc"), table("technology")
+
+
+def between(x, xs, ys):
+    """A straight line between neighbours, and the end values beyond."""
+    if x <= xs[0]:
+        return ys[0]
+    for left, right, low, high in zip(xs, xs[1:], ys, ys[1:], strict=False):
+        if x <= right:
+            return low + (high - low) * (x - left) / (right - left)
+    return ys[-1]
+
+
+@lru_cache(maxsize=1000)
+def switching(nm, voltage):
+    nm = max(nm, 1.0)
+    known = min(max(nm, 7), 130)
+    a, b, c = (between(known, NODES["node_nm"], NODES[name]) for name in "abc")
+    return (a * voltage**2 + b * voltage + c) * math.sqrt(nm / known)
+
+
+@lru_cache(maxsize=1000)
+def density(nm):
+    known = min(max(nm, 7), 130)
+    return between(known, NODES["node_nm"], NODES["area"]) * nm / known
+
+
+def survey(bits, rate, nm, voltage):
+    fit, bits = ADC["survey"], max(bits, 4)
+    fom = min(
+        fit["fom_intercept"] + fit["fom_per_log_rate"] * math.log(rate),
+        fit["fom_most_intercept"] + fit["fom_most_per_bit"] * math.ceil(bits),
+    )
+    sndr = 20 * bits * math.log10(2) + 10 * math.log10(1.5)
+    energy = 0.5 * 10 ** ((sndr - fom) / 10) * math.exp(fit["energy_intercept"])
+    energy *= nm ** fit["energy_log_node"] * bits ** fit["energy_log_bits"]
+    area = math.exp(fit["area_intercept"]) * nm ** fit["area_log_node"]
+    area *= rate ** fit["area_log_rate"] * energy ** fit["area_log_energy"]
+    return energy * 1e-12, area * 1e-12
+
+
+def zigzag28(bits, rate, nm, voltage):
+    area = 10 ** (-0.0369 * bits + 1.206) * 2**bits * 1e-12 if bits > 1 else 0.0
+    return (100 * bits + 0.001 * 4**bits) * voltage**2 * 1e-15 * nm / 28, area * density(nm) / density(28)
+
+
+def isaac(bits, rate, nm, voltage):
+    data = ADC["table"]
+    energy = between(bits, data["bits"], data["energy_pJ"]) * switching(nm, voltage) / switching(32, 0.8)
+    return energy * 1e-12, between(bits, data["bits"], data["area_um2"]) * density(nm) / density(32) * 1e-12
+
+
+class Point:
+    """One design, and what its events cost."""
+
+    def __init__(self, shape, design):
+        self.shape = shape
+        self.d = {path: entry.default for path, entry in (NUMBERS | CHOICES).items()} | design
+        self.nm, self.v = self.d["architecture.chips.node"] * 1e9, self.d["architecture.logic.voltage"]
+        self.energy = defaultdict(float)  # by phase, operator, component
+        self.time = {"prefill": 0.0, "decode": 0.0}
+
+    def of(self, path, operator):
+        return self.d.get(f"{path}.{operator}", self.d[path])
+
+    def said(self, path, known):
+        return known if math.isnan(self.d[path]) else self.d[path]
+
+    def event(self, name, quantity="energy"):
+        own = EVENTS[name]
+        return own[quantity] * switching(self.nm, self.v) / switching(own["node_nm"], 0.8)
+
+    def area_of(self, name):
+        return EVENTS[name]["area"] * density(self.nm) / density(EVENTS[name]["node_nm"])
+
+    def charge(self, name):
+        return EVENTS[name]["capacitance"] * self.nm / EVENTS[name]["node_nm"] * self.v**2
+
+    def cell(self, name, known):
+        return self.said(f"device.cost.{name}", table("cells")[self.d["device.technology"]][known])
+
+    @property
+    def pulses_of_a_write(self):
+        return self.cell("write_pulses", "write_pulses")
+
+    @property
+    def scale(self):
+        return self.d["crossbar.periphery_scale"]
+
+    def conversion(self):
+        model = {"survey": survey, "zigzag28": zigzag28, "table": isaac}[self.d["crossbar.adc.model"]]
+        return model(self.d["crossbar.adc.bits"], self.d["crossbar.adc.rate"], self.nm, self.v)
+
+    def bit_to_array(self):
+        size = self.d["architecture.buffers.bank"] / 65536
+        buffer = self.said("architecture.buffers.energy", self.event("edram") * size**0.78)
+        return (buffer + self.event("bus")) * self.scale
+
+    def bit_between_tiles(self):
+        wire = 1e-10 * self.v**2 * 0.61e-3
+        return self.d["architecture.links.hops"] * (self.event("router") + wire) * self.scale
+
+    def pulse(self, drive):
+        bits = self.d["crossbar.pulse_bits"]
+        if self.d["crossbar.dac.model"] == "library":
+            driver = self.event("row_driver") * 2 ** (bits - 1)
+        else:
+            driver = 50e-15 * bits * self.nm / 28 * self.v**2 if bits > 1 else 0.0
+        pitch = math.sqrt(self.cell("area", "area_F2")) * self.d["architecture.chips.node"]
+        line = 0.2e-9 * self.d["crossbar.columns"] * pitch * self.cell("read_voltage", "read_voltage") ** 2
+        return (driver + line * drive) * self.scale
+
+    def read(self, operator):
+        drive, level = self.of("data.drive", operator), self.of("data.level", operator)
+        g = self.d["device.g_min"] + level * (self.d["device.g_max"] - self.d["device.g_min"])
+        return self.cell("read_voltage", "read_voltage") ** 2 * self.cell("read_time", "read_time") * drive * g
+
+    def turns(self):
+        rows = self.d["crossbar.rows"]
+        return math.ceil(rows / min(rows, self.d["crossbar.active_rows"]))
+
+    def array_time(self):
+        reading = math.ceil(self.d["crossbar.columns"] / self.d["crossbar.adc.per_array"]) / self.d["crossbar.adc.rate"]
+        phase = self.turns() * max(self.cell("read_time", "read_time"), reading)
+        return self.d["crossbar.pulses"] * phase
+
+    def hop_time(self):
+        return self.d["architecture.links.hops"] / self.d["architecture.logic.clock"]
+
+    def converted(self):
+        return self.d["crossbar.conversions_per_weight"] * self.d["crossbar.converted_pulses"] * self.turns()
+
+    def mac(self, one, other):
+        return self.event("multiply") * one * other / 64 + self.event("accumulate")
+
+    def sram_mac(self, inputs, weights):
+        rows = self.d["crossbar.rows"]
+        levels = math.log2(max(rows, 2))
+        tree = rows * (weights + 1) - (weights + levels + 1)
+        total = weights + levels + inputs
+        adders = self.charge("full_adder") * (0.5 * tree + total) / rows
+        return inputs * (0.5 * self.charge("gate") * weights + adders + self.charge("flip_flop") * total / rows)
+
+    def sram_time(self, inputs, weights):
+        gates = 1 + 3 * math.log2(max(self.d["crossbar.rows"], 2)) + 2 * (weights + inputs)
+        return inputs * gates * 0.0478e-9 * self.nm / 28
+
+    def speed(self):
+        return self.d["architecture.logic.macs"] * self.d["architecture.logic.clock"]
+
+    def kept_in(self, engine):
+        location = self.d["architecture.kv.location"]
+        energy, bandwidth = {"array": (0.0, math.inf), "buffer": (self.event("sram"), 160e12)}.get(
+            location, (None, None)
+        )
+        if energy is None:
+            own = EVENTS["near_memory" if engine == "near-memory" else location]
+            energy, bandwidth = own["energy"], own["bandwidth"]
+        return self.said("architecture.kv.energy", energy), self.said("architecture.kv.bandwidth", bandwidth)
+
+    def pay(self, phase, operator, **energies):
+        for component, energy in energies.items():
+            self.energy[phase, operator, component] += energy
+
+    def move(self, phase, operator, bits):
+        self.pay(phase, operator, buffer=bits * self.bit_to_array(), noc=bits * self.bit_between_tiles())
+
+    # -- products with static matrices
+
+    def static_product(self, phase, product, times):
+        engine = self.d[f"architecture.placement.{KINDS[product.operator]}"]
+        return {"crossbar": self.analog, "sram-cim": self.in_sram}.get(engine, self.digital)(phase, product, times)
+
+    def analog(self, phase, product, times):
+        d, name, scale = self.d, product.operator, self.scale
+        high = math.ceil(product.rows / d["crossbar.rows"])
+        wide = math.ceil(product.columns * d["crossbar.cells_per_weight"] / d["crossbar.columns"])
+        conversions = high * product.columns * self.converted() * times
+        sample = self.event("sample_hold")
+        self.pay(
+            phase,
+            name,
+            adc=conversions * (self.conversion()[0] * d["crossbar.adc.energy_scale"] + sample),
+            dac=times * product.rows * wide * d["crossbar.pulses"] * self.pulse(self.of("data.drive", name)),
+            cell=times
+            * product.rows
+            * product.columns
+            * d["crossbar.cells_per_weight"]
+            * d["crossbar.pulses"]
+            * self.read(name),
+            shift_add=conversions * self.event("shift_add") * scale,
+            partial_sum=times * (high - 1) * product.columns * self.event("adder") * scale,
+        )
+        self.move(phase, name, times * self.bits_moved(product, high, wide))
+        return self.array_time() + self.hop_time(), False
+
+    def bits_moved(self, product, high, wide):
+        into = product.rows * wide * self.d["crossbar.input_bits"]
+        return into + product.columns * high * self.d["architecture.logic.partial_sum_bits"]
+
+    def in_sram(self, phase, product, times):
+        d, bits = self.d, self.d["crossbar.weight_bits"]
+        high = math.ceil(product.rows / d["crossbar.rows"])
+        wide = math.ceil(product.columns * bits / d["crossbar.columns"])
+        self.pay(
+            phase,
+            product.operator,
+            mac=times * product.rows * product.columns * self.sram_mac(d["crossbar.input_bits"], bits),
+            partial_sum=times * (high - 1) * product.columns * self.event("adder") * self.scale,
+        )
+        self.move(phase, product.operator, times * self.bits_moved(product, high, wide))
+        return self.sram_time(d["crossbar.input_bits"], bits) + self.hop_time(), False
+
+    def digital(self, phase, product, times):
+        d = self.d
+        engine = d[f"architecture.placement.{KINDS[product.operator]}"]
+        own = EVENTS["near_memory" if engine == "near-memory" else "hbm"]
+        weights = product.rows * product.columns
+        bits = weights * d["crossbar.weight_bits"] / d["workload.batch"]
+        self.pay(
+            phase,
+            product.operator,
+            mac=times * weights * self.mac(d["crossbar.input_bits"], d["crossbar.weight_bits"]),
+            memory=times * bits * own["energy"],
+            buffer=times * (product.rows + product.columns) * d["crossbar.input_bits"] * self.bit_to_array(),
+        )
+        return max(weights / self.speed(), bits / own["bandwidth"]), True
+
+    # -- attention of one layer for one token that sees `seen`
+
+    def attention(self, phase, operator, seen):
+        """Energies of it; returns its time: per pair and per token."""
+        engine = self.d[f"architecture.placement.{operator}"]
+        shape, d = self.shape, self.d
+        share = d["data.scored" if operator == "scores" else "data.kept"]
+        entries = shape.kv_heads * shape.head_width
+        joules, rate = self.kept_in(engine)
+        if engine in {"digital", "near-memory"}:
+            bits, macs = entries * d["architecture.kv.bits"], shape.heads * shape.head_width
+            energy = self.mac(d["architecture.kv.bits"], d["architecture.kv.bits"])
+            self.pay(
+                phase,
+                operator,
+                mac=seen * macs * share * energy,
+                memory=seen * bits * share * joules + bits * joules,
+            )
+            return share * max(macs / self.speed(), bits / rate), 0.0
+        if engine == "sram-cim":
+            cell = (d["architecture.kv.bits"] * self.event("sram_write"), 1 / d["architecture.logic.clock"])
+        else:
+            pulses = self.pulses_of_a_write
+            each = d["crossbar.cells_per_weight"] * self.cell("write_energy", "write_energy") * pulses
+            cell = (each, self.cell("write_time", "write_time") * pulses)
+        times = self.rewrite(phase, operator, (seen, entries), cell, (joules, rate))
+        run = self.sram_attention if engine == "sram-cim" else self.analog_attention
+        return times[0], times[1] + shape.heads / shape.kv_heads * run(phase, operator, seen) + self.hop_time()
+
+    def rewrite(self, phase, operator, sizes, cell, kept):
+        seen, entries = sizes
+        if self.d["architecture.kv.location"] == "array":
+            self.pay(phase, operator, write=entries * cell[0])
+            return 0.0, cell[1]
+        bits = entries * self.d["architecture.kv.bits"]
+        self.pay(phase, operator, write=seen * entries * cell[0], memory=(seen + 1) * bits * kept[0])
+        return max(cell[1], bits / kept[1]), 0.0
+
+    def sram_attention(self, phase, operator, seen):
+        shape, widths = self.shape, (self.d["crossbar.input_bits"], self.d["architecture.kv.bits"])
+        self.pay(phase, operator, mac=seen * shape.heads * shape.head_width * self.sram_mac(*widths))
+        self.move(phase, operator, seen * shape.heads * self.d["architecture.logic.partial_sum_bits"])
+        return self.sram_time(*widths)
+
+    def analog_attention(self, phase, operator, seen):
+        d, width, heads = self.d, self.shape.head_width, self.shape.heads
+        cells, pulses = d["crossbar.cells_per_weight"], d["crossbar.pulses"]
+        into, out = d["crossbar.input_bits"], d["architecture.logic.partial_sum_bits"]
+        if operator == "scores":
+            high = math.ceil(width / d["crossbar.rows"])
+            wide = math.ceil(seen / max(d["crossbar.columns"] // cells, 1))
+            conversions, drives, adds = seen * high, width * wide, (high - 1) * seen
+            bits = seen * high * out + width * wide * into
+        else:
+            high = math.ceil(seen / d["crossbar.rows"])
+            wide = math.ceil(width * cells / d["crossbar.columns"])
+            conversions, drives, adds = width * high, seen * wide, width * high
+            bits = seen * wide * into + width * high * out
+        conversions *= self.converted()
+        self.pay(
+            phase,
+            operator,
+            adc=heads
+            * conversions
+            * (self.conversion()[0] * d["crossbar.adc.energy_scale"] + self.event("sample_hold")),
+            shift_add=heads * conversions * self.event("shift_add") * self.scale,
+            dac=heads * drives * pulses * self.pulse(self.of("data.drive", operator)),
+            cell=heads * seen * width * cells * pulses * self.read(operator),
+            partial_sum=heads * adds * self.event("adder") * self.scale,
+        )
+        self.move(phase, operator, heads * bits)
+        return self.array_time()
+
+
+KINDS = {
+    "embedding": "embedding",
+    "qkv": "projections",
+    "output": "projections",
+    "ffn_up": "ffn",
+    "ffn_down": "ffn",
+    "head": "head",
+}
+
+
+def held_arrays(point):
+    """Analog arrays, SRAM arrays, and the cells of weights and the bits of weights in them."""
+    d, shape, analog, sram, cells, bits = point.d, point.shape, 0, 0, 0, 0
+    for product in shape.products:
+        engine = d[f"architecture.placement.{KINDS[product.operator]}"]
+        high = math.ceil(product.rows / d["crossbar.rows"])
+        if engine == "crossbar":
+            columns = product.columns * d["crossbar.cells_per_weight"]
+            analog += product.count * high * math.ceil(columns / d["crossbar.columns"])
+            cells += product.count * product.rows * columns
+        elif engine == "sram-cim":
+            columns = product.columns * d["crossbar.weight_bits"]
+            sram += product.count * high * math.ceil(columns / d["crossbar.columns"])
+            bits += product.count * product.rows * columns
+    weights = analog + sram
+    tokens = d["workload.prefill"] + d["workload.decode"]
+    heads = d["workload.batch"] * shape.layers * shape.kv_heads
+    for operator in ("scores", "values"):
+        rows, columns = (shape.head_width, tokens) if operator == "scores" else (tokens, shape.head_width)
+        engine = d[f"architecture.placement.{operator}"]
+        high = math.ceil(rows / d["crossbar.rows"])
+        if engine == "dynamic-crossbar":
+            analog += heads * high * math.ceil(columns * d["crossbar.cells_per_weight"] / d["crossbar.columns"])
+        elif engine == "sram-cim":
+            sram += heads * high * math.ceil(columns * d["architecture.kv.bits"] / d["crossbar.columns"])
+    return analog, sram, cells, bits, weights
+
+
+def total_area(point, analog, sram):
+    d, F2 = point.d, point.d["architecture.chips.node"] ** 2
+    rows, columns, per_array = d["crossbar.rows"], d["crossbar.columns"], d["crossbar.adc.per_array"]
+    stacked = analog / d["architecture.chips.tiers"]
+    cells = stacked * rows * columns * point.cell("area", "area_F2") * F2
+    bits = d["crossbar.weight_bits"]
+    total = bits + math.log2(max(rows, 2)) + d["crossbar.input_bits"]
+    tree = (rows * (bits + 1) + total) * point.area_of("full_adder") + total * point.area_of("flip_flop")
+    chips = max(math.ceil((analog + sram) / d["architecture.chips.arrays"]), 1)
+    links = chips * 22.88e-6 if chips > 1 else 0.0
+    tokens = (d["workload.prefill"] + d["workload.decode"]) * d["workload.batch"]
+    kept = tokens * point.shape.kv_elements * d["architecture.kv.bits"]
+    other = (
+        stacked * per_array * point.conversion()[1] * d["crossbar.adc.area_scale"]
+        + stacked * rows * point.area_of("row_driver")
+        + stacked * (per_array * point.area_of("shift_add") + columns * point.area_of("sample_hold"))
+        + sram * (rows * columns * 426 * F2 + columns / bits * tree)
+        + math.ceil((analog + sram) / d["architecture.chips.tile_arrays"])
+        * sum(point.area_of(name) for name in ("edram", "bus", "router"))
+        + d["architecture.logic.macs"] * point.area_of("mac_unit")
+        + d["architecture.logic.lanes"] * point.area_of("vector_unit")
+        + (kept * 146 * F2 if d["architecture.kv.location"] == "buffer" else 0.0)
+    )
+    area = cells + links + other
+    said = chips * point.said("architecture.chips.area", area / chips)
+    leak = 5348.8 * 32 / point.nm * d["architecture.logic.leakage_scale"] * other * said / area
+    return said, leak, chips, kept
+
+
+def scalar_cost(shape, design):
+    """Every quantity of one point, as plain numbers."""
+    point = Point(shape, design)
+    d = point.d
+    analog, sram, cells, bits, weight_arrays = held_arrays(point)
+    area, leak, chips, kept = total_area(point, analog, sram)
+    read, written, batch = (int(d[f"workload.{name}"]) for name in ("prefill", "decode", "batch"))
+    lanes = d["architecture.logic.lanes"] * d["architecture.logic.clock"]
+    tokens = {"prefill": range(1, read + 1), "decode": range(read + 1, read + written + 1)}
+    stream, staged, passing, pairs_read = {}, {}, 0.0, 0
+    for phase, steps in tokens.items():
+        stream[phase], stages = 0.0, []
+        for step in steps:
+            time, stage, pairs = one_token(point, phase, step, chips, lanes)
+            pairs_read += pairs if phase == "decode" else 0
+            stream[phase] += time
+            stages.append(stage)
+            passing = time if phase == "prefill" else passing
+        for product in shape.products:
+            if product.last_only and read and phase == "prefill":
+                point.static_product(phase, product, product.used)
+        staged[phase] = sum(stages[: len(stages) - (phase == "prefill")])
+    full = {"prefill": passing + staged["prefill"], "decode": max(staged["decode"], stream["decode"] / batch)}
+    busy = full if d["architecture.pipelining"] == "full" else stream
+    energy = {
+        phase: sum(value for key, value in point.energy.items() if key[0] == phase) + leak * busy[phase]
+        for phase in tokens
+    }
+    nan = math.nan
+    share = (d["data.scored"] + d["data.kept"]) / 2
+    kv = pairs_read * shape.kv_elements / shape.layers * share * d["architecture.kv.bits"] / 8
+    decoding = written > 0
+    return {
+        "energy_prefill": energy["prefill"],
+        "energy_per_token": energy["decode"] / written if decoding else nan,
+        "first_token_stream": stream["prefill"],
+        "first_token_pipelined": full["prefill"],
+        "time_per_token": stream["decode"] / written if decoding else nan,
+        "tokens_per_second_stream": written / stream["decode"] if decoding else nan,
+        "tokens_per_second_pipelined": written / staged["decode"] if decoding else nan,
+        "power": energy["decode"] / busy["decode"] if decoding else energy["prefill"] / busy["prefill"],
+        "static_power": leak,
+        "area": area,
+        "arrays": analog + sram,
+        "chips": chips,
+        "utilisation": (cells + bits) / (weight_arrays * d["crossbar.rows"] * d["crossbar.columns"])
+        if weight_arrays
+        else nan,
+        "kv_traffic": kv / written if decoding else nan,
+        "programming_energy": cells * point.cell("write_energy", "write_energy") * point.pulses_of_a_write
+        + bits * point.event("sram_write"),
+        "lifetime": wear(point, busy, kept),
+    }
+
+
+def one_token(point, phase, step, chips, lanes):
+    """Time of a token's pass, its longest stage, and its pairs, with its energies entered."""
+    d, shape = point.d, point.shape
+    time, longest, shared, pairs, pair_time, digital = 0.0, 0.0, 0.0, 0, 0.0, 0.0
+    last = step == d["workload.prefill"] or phase == "decode"
+    for product in shape.products:
+        before = dict(point.energy)
+        each, serial = point.static_product(phase, product, product.used)
+        if product.last_only and phase == "prefill":
+            point.energy = defaultdict(float, before)  # entered once, elsewhere
+        if last or not product.last_only:
+            time += product.steps * each
+        if serial:
+            digital += product.steps * each
+        else:
+            longest = max(longest, each)
+    softmax = shape.heads * d["data.scored"] / lanes
+    for group in shape.attention:
+        seen = d["workload.prefill"] if phase == "prefill" and not shape.causal else step
+        seen = min(seen, group.window or math.inf)
+        for _ in range(group.layers):
+            pairs += seen
+            a = b = 0.0
+            for operator in ("scores", "values"):
+                per_pair, per_token = point.attention(phase, operator, seen)
+                a, b = a + per_pair, b + per_token
+                longest = max(longest, per_token)
+            time += (a + softmax) * seen + b
+            pair_time = max(a, softmax)
+    elements = shape.norm_elements + shape.activation_elements
+    operation = point.event("vector_operation")
+    point.pay(phase, "softmax", mac=6 * operation * shape.heads * d["data.scored"] * pairs)
+    point.pay(phase, "norm", mac=5 * operation * shape.norm_elements)
+    point.pay(phase, "activation", mac=6 * operation * shape.activation_elements)
+    between_chips = (chips - 1) * shape.width * d["crossbar.input_bits"]
+    point.pay(phase, "ffn_down", link=between_chips * point.said("architecture.links.energy", 50.78125e-12))
+    time += elements / lanes + between_chips / point.said("architecture.links.bandwidth", 204.8e9)
+    shared = pair_time * pairs + elements / lanes
+    return time, max(longest, digital, shared), pairs
+
+
+def wear(point, busy, kept):
+    d = point.d
+    if "dynamic-crossbar" not in {d[f"architecture.placement.{name}"] for name in ("scores", "values")}:
+        return math.inf
+    endurance = point.cell("endurance", "endurance") / point.pulses_of_a_write
+    decoding = d["workload.decode"] > 0
+    time, tokens = (busy["decode"], d["workload.decode"]) if decoding else (busy["prefill"], d["workload.prefill"])
+    if d["architecture.kv.location"] != "array":
+        return endurance * time / tokens
+    if not decoding:
+        return endurance * time
+    context = d["workload.prefill"] + d["workload.decode"]
+    if d["architecture.kv.rotation"] == "none":
+        return endurance * time / tokens
+    if not math.isinf(d["architecture.kv.capacity"]):
+        context = d["architecture.kv.capacity"] * 8 / (kept / context)
+    return endurance * context * time / tokens

@@ -1,0 +1,142 @@
+"""What must hold of any cost: more is never cheaper, parts add up, order and company of points change nothing."""
+
+import numpy as np
+import pytest
+
+from cimstudy.cost import BREAKDOWN, QUANTITIES, REASONS, Work, cost, explained, model_shape, roofline
+from cimstudy.cost import model as model_module
+from cimstudy.errors import InputError
+
+GPT, WORK = model_shape("GPT-2"), Work(prefill=64, decode=16)
+IN_ARRAYS = {
+    "architecture.placement.scores": "dynamic-crossbar",
+    "architecture.placement.values": "dynamic-crossbar",
+    "architecture.kv.location": "array",
+}
+
+
+@pytest.mark.parametrize("model", ["survey", "zigzag28", "table"])
+def test_more_bits_never_cost_less(model):
+    found = cost(GPT, WORK, {"crossbar.adc.bits": np.arange(2.0, 15), "crossbar.adc.model": model})
+    for name in ("energy_prefill", "energy_per_token", "area"):
+        assert np.all(np.diff(found[name]) >= 0), name
+
+
+@pytest.mark.parametrize("placed", [{}, IN_ARRAYS])
+def test_older_nodes_never_cost_less(placed):
+    found = cost(GPT, WORK, placed | {"architecture.chips.node": np.linspace(7e-9, 130e-9, 100)}, breakdown=True)
+    assert np.all(np.diff(found["area"]) > 0)
+    dynamic = np.delete(found["energy"], found.coordinates["component"].index("static"), axis=2)
+    assert np.all(np.diff(dynamic.astype(float).sum((0, 1, 2))) > 0)
+
+
+def test_twice_the_rows_halve_conversions_until_a_matrix_fits():
+    found = cost(GPT, WORK, {"crossbar.rows": np.array([96.0, 192, 384, 768, 1536])}, breakdown=True)
+    qkv = found["conversions"][0, found.coordinates["operation"].index("qkv")]
+    assert (qkv / qkv[-1]).tolist() == [8, 4, 2, 1, 1]
+
+
+def test_one_slice_one_pulse_and_one_array_make_one_conversion_an_output():
+    single = {"crossbar.rows": 768, "crossbar.conversions_per_weight": 1, "crossbar.converted_pulses": 1}
+    found = cost(GPT, Work(prefill=1), single, breakdown=True)
+    assert found["conversions"][0, 1] == 12 * 3 * 768
+    assert found["macs"][0, 1] == 12 * 3 * 768 * 768
+
+
+def test_rows_that_are_not_driven_leave_conversions_and_leakage():
+    found = cost(GPT, WORK, {"data.drive": np.array([0.0, 0.5])}, breakdown=True)
+    cell, adc, static = (found.coordinates["component"].index(name) for name in ("cell", "adc", "static"))
+    energy = found["energy"].sum((0, 1))
+    assert energy[cell, 0] == 0 < energy[cell, 1]
+    assert energy[adc, 0] == energy[adc, 1] > 0
+    assert energy[static, 0] == energy[static, 1] > 0
+
+
+def test_points_do_not_know_of_each_other(monkeypatch):
+    """In one group or in many, in this order or another, alone or in company: the same bits."""
+    rng = np.random.default_rng(0)
+    n = 200
+    design = {
+        "crossbar.rows": rng.integers(16, 512, n),
+        "crossbar.adc.bits": rng.integers(4, 12, n),
+        "crossbar.adc.model": rng.choice(["survey", "table"], n),
+        "architecture.placement.scores": rng.choice(["digital", "sram-cim"], n),
+    }
+    whole = cost(GPT, WORK, design, breakdown=True)
+    monkeypatch.setattr(model_module, "CHUNK", 7)
+    cut = cost(GPT, WORK, design, breakdown=True)
+    order = rng.permutation(n)
+    shuffled = cost(GPT, WORK, {path: values[order] for path, values in design.items()}, breakdown=True)
+    alone = cost(GPT, WORK, {path: values[5] for path, values in design.items()})
+    for name in QUANTITIES | BREAKDOWN:
+        np.testing.assert_array_equal(whole[name], cut[name])
+        np.testing.assert_array_equal(whole[name][..., order], shuffled[name])
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(whole[name][5], alone[name][0])
+
+
+def test_a_batch_shares_the_weights_that_digital_units_read():
+    digital = {f"architecture.placement.{name}": "digital" for name in ("projections", "ffn", "head")}
+    found = cost(GPT, Work(prefill=8, decode=8, batch=np.array([1.0, 10.0])), digital, breakdown=True)
+    memory = found["energy"][1, :6, found.coordinates["component"].index("memory")].sum(0)
+    assert memory[0] / memory[1] == pytest.approx(10)
+    assert found["arrays"].tolist() == [0, 0]
+    assert np.isnan(found["utilisation"]).all()
+
+
+def test_keys_kept_elsewhere_are_written_into_arrays_for_every_token():
+    here = cost(GPT, WORK, IN_ARRAYS)
+    elsewhere = cost(GPT, WORK, IN_ARRAYS | {"architecture.kv.location": "hbm"})
+    assert elsewhere["energy_per_token"] > here["energy_per_token"]
+    tokens = [found["lifetime"] / found["time_per_token"] for found in (here, elsewhere)]  # that cells bear
+    assert tokens[0] / tokens[1] == pytest.approx(80)  # a ring of 80 tokens
+    assert np.isinf(cost(GPT, WORK, {})["lifetime"])
+
+
+INVALID = {
+    1: {"architecture.kv.capacity": 1e3},
+    2: {"architecture.chips.count": 1, "architecture.chips.arrays": 100},
+    4: IN_ARRAYS | {"device.rewritable": 0},
+    8: {"architecture.placement.scores": "cam"},
+    16: {"architecture.kv.location": "array"},
+}
+
+
+@pytest.mark.parametrize("code", INVALID)
+def test_what_cannot_be_is_marked_with_its_reason(code):
+    found = cost(GPT, WORK, INVALID[code])
+    assert not found["valid"][0]
+    assert found["invalid_reason"][0] == code
+    assert explained(found["invalid_reason"][0]) == [REASONS[code]]
+
+
+def test_a_sweep_marks_the_points_that_cannot_be():
+    found = cost(GPT, WORK, {"architecture.chips.count": np.array([1.0, 2, 4]), "architecture.chips.arrays": 8000})
+    assert found["invalid_reason"].tolist() == [2, 0, 0]
+
+
+BAD = [
+    ({"crossbar.row": 3}, r"crossbar\.row: unknown to the cost of a design; known: .*crossbar\.rows"),
+    ({"crossbar.rows": [128, 0]}, r"crossbar\.rows = 0; allowed: at least 1 \(rows of an array\)"),
+    ({"crossbar.adc.rate": 0}, r"crossbar\.adc\.rate = 0; allowed: above 0"),
+    ({"crossbar.adc.model": "best"}, r"crossbar\.adc\.model = 'best'; allowed: survey, zigzag28, table"),
+    (
+        {"crossbar.rows": [1, 2], "crossbar.columns": [1, 2, 3]},
+        "entries of a design have 2, 3 points; allowed: one length",
+    ),
+    ({"crossbar.rows": [[1, 2]]}, "crossbar.rows has 2 dimensions"),
+]
+
+
+@pytest.mark.parametrize(("design", "message"), BAD)
+def test_bad_designs_are_refused_in_one_line(design, message):
+    with pytest.raises(InputError, match=message) as error:
+        cost(GPT, WORK, design)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_networks_and_gpus_are_refused():
+    with pytest.raises(InputError, match="unknown network 'GPT-5'; known: BERT-base, GPT-2"):
+        model_shape("GPT-5")
+    with pytest.raises(InputError, match="unknown GPU 'B200'; known: A100, H100, H200"):
+        roofline(GPT, "B200", context=1)

@@ -1,0 +1,177 @@
+"""Costs as a study sees them: blocks as arrays, the same bits as case by case, and what the store keeps."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import cimstudy as cim
+from cimstudy.analog import Key, normals
+from cimstudy.cost import Work, cost, model_shape, shapes
+from cimstudy.cost.coefficients import table
+from cimstudy.errors import InputError
+from cimstudy.study.verification import verify
+from cimstudy.transformer.checkpoint import read_config
+from cimstudy.transformer.config import TransformerConfig
+from cimstudy.workloads.shapes import shape_of, shape_of_config
+
+COST = cim.workloads.Cost(model="GPT-2", prefill=64, decode=16)
+SPACE = cim.Grid(
+    {
+        "device": ["rram-isaac-2016", "pcm-joshi"],
+        "crossbar": ["differential-128", "bit-serial-128"],
+        "crossbar.adc.bits": range(4, 11),
+        "crossbar.rows": [64, 128, 256],
+    }
+)
+
+
+def study(**changes):
+    return cim.Study(**{"name": "costs", "workload": COST, "space": SPACE} | changes)
+
+
+@pytest.mark.parametrize("name", shapes())
+def test_a_config_has_the_shape_of_its_network(name):
+    sizes = table("models")[name]
+    config = TransformerConfig(
+        vocab_size=max(sizes["vocabulary"], 1),
+        width=sizes["width"],
+        layers=sizes["layers"],
+        heads=sizes["heads"],
+        kv_heads=sizes["kv_heads"],
+        head_width=sizes["head_width"],
+        ffn_width=sizes["ffn_width"],
+        gated=sizes["gated"],
+        context=4096,
+        causal=sizes.get("causal", True),
+        head="tokens" if sizes["vocabulary"] else "none",
+    )
+    found, known = shape_of_config(config, name), model_shape(name)
+    assert found.products == known.products
+    assert found.attention == known.attention
+    assert (found.kv_elements, found.attention_macs, found.causal) == (
+        known.kv_elements,
+        known.attention_macs,
+        known.causal,
+    )
+    assert found.norm_elements == known.norm_elements + sizes["width"]  # the last norm
+    assert found.activation_elements == known.activation_elements
+
+
+def test_experts_shared_layers_and_windows_are_counted_as_they_are_used():
+    config = TransformerConfig(
+        vocab_size=100,
+        width=32,
+        layers=4,
+        heads=4,
+        kv_heads=2,
+        head_width=8,
+        ffn_width=48,
+        context=64,
+        experts=8,
+        experts_per_token=2,
+        layer_groups=2,
+        windows=(16, None, 16, None),
+    )
+    shape = shape_of_config(config, "mixture")
+    used = {
+        (product.operator, product.columns): (product.count, product.used, product.steps) for product in shape.products
+    }
+    assert used == {
+        ("qkv", 64): (2, 4, 4),
+        ("output", 32): (2, 4, 4),
+        ("ffn_up", 8): (2, 4, 4),
+        ("ffn_up", 96): (16, 8, 4),
+        ("ffn_down", 32): (16, 8, 4),
+        ("head", 100): (1, 1, 1),
+    }
+    assert [(group.layers, group.window) for group in shape.attention] == [(2, 16), (2, None)]
+    assert shape.context == 64
+
+
+def test_the_bundled_model_has_a_shape():
+    config = read_config("bundled")
+    assert shape_of("bundled").weights == sum(
+        rows * columns for rows, columns in cim.transformer.config.matrix_shapes(config).values()
+    )
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    place = tmp_path_factory.mktemp("costs") / "s.zarr"
+    return place, study().run(place, workers=2, progress=False, block=(16, 1))
+
+
+def test_a_block_has_the_bits_of_its_cases(stored):
+    _, ds = stored
+    assert (ds.status == 1).all()
+    for point in list(SPACE.points())[::17]:
+        hardware = study().point_hardware(point)
+        expected = COST(hardware, seed=0, trial=0)
+        names = {
+            "device": "device",
+            "crossbar": "crossbar",
+            "crossbar.adc.bits": "adc_bits",
+            "crossbar.rows": "crossbar_rows",
+        }
+        found = ds.sel({names[path]: value for path, value in point.items()}).isel(trial=0)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name].values, value)
+
+
+def test_a_store_of_costs_verifies_and_names_its_sources(stored):
+    place, _ = stored
+    assert not verify(place, workers=1).defects
+    plain = xr.open_zarr(place)
+    assert plain.attrs["sources"]["events.shift_add"]["confidence"] == "code"
+    assert plain.energy_per_token.attrs["units"] == "J"
+    assert plain.gpu.values.tolist() == ["A100", "H100", "H200"]
+
+
+def test_costs_of_a_hardware_are_those_of_its_design():
+    hardware = cim.Hardware(crossbar="bit-serial-128")
+    found = COST(hardware, seed=0, trial=0)
+    design = {
+        "crossbar.cells_per_weight": 8,  # pairs of 7 bits in cells of 2
+        "crossbar.conversions_per_weight": 4,
+        "crossbar.pulses": 7,
+        "crossbar.converted_pulses": 7,
+        "crossbar.pulse_bits": 1,
+    }
+    expected = cost(model_shape("GPT-2"), Work(prefill=64, decode=16), design)
+    assert found["energy_per_token"] == expected["energy_per_token"][0]
+
+
+def test_uncertain_coefficients_are_drawn_for_each_chip():
+    uncertain = COST.replace("uncertainty.adc_energy", {"median": 0.5, "sigma": 1.0}).replace("breakdown", True)
+    hardware = cim.Hardware()
+    adc = uncertain.coordinates["component"].index("adc")
+    found = [uncertain(hardware, seed=3, trial=trial)["energy"][..., adc].sum() for trial in range(4)]
+    sure = COST.replace("breakdown", True)(hardware, seed=3, trial=0)["energy"][..., adc].sum()
+    drawn = [
+        0.5 * np.exp(float(normals(Key.root(3, trial).of("cost", "adc_energy"), (1, 1))[0, 0])) for trial in range(4)
+    ]
+    np.testing.assert_allclose(np.array(found) / sure, drawn, rtol=5e-3)  # the sample is no converter's
+    parts = {name: ([getattr(hardware, name)], np.zeros(2, np.intp)) for name in type(hardware).model_fields}
+    together = uncertain.evaluate(parts, seed=3, trials=[0, 2])
+    assert together["area"].shape == (2, 2)
+    for turn, trial in enumerate([0, 2]):
+        alone = uncertain(hardware, seed=3, trial=trial)
+        for name, value in alone.items():
+            np.testing.assert_array_equal(together[name][1, turn], value)
+
+
+def test_a_study_that_varies_the_workload_evaluates_each(tmp_path):
+    space = cim.Grid({"workload.prefill": [32, 64], "crossbar.rows": [64, 128]})
+    ds = study(space=space).run(tmp_path / "s.zarr", workers=1, progress=False, block=(4, 1))
+    for prefill in (32, 64):
+        for rows in (64, 128):
+            expected = COST.replace("prefill", prefill)(cim.Hardware().replace("crossbar.rows", rows), seed=0, trial=0)
+            found = ds.sel(workload_prefill=prefill, crossbar_rows=rows).isel(trial=0)
+            assert float(found.energy_prefill) == expected["energy_prefill"]
+
+
+def test_bad_costs_are_refused_in_one_line():
+    with pytest.raises(InputError, match="no model at 'nothing'"):
+        cim.workloads.Cost(model="nothing").check(cim.Hardware())
+    with pytest.raises(InputError, match="'B200' is unknown; allowed: A100, H100, H200"):
+        cim.workloads.Cost(gpus=("B200",))
