@@ -15,8 +15,8 @@ Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinc
 
 def design_of(hardware: Hardware) -> dict[str, Any]:
     """The entries of a design that a hardware states; it leaves the others at their defaults."""
-    roots = ("device", "crossbar", "architecture")
-    return {path: value for root in roots for path, value in stated(root, getattr(hardware, root)).items()}
+    parts = {root: ([getattr(hardware, root)], np.zeros(1, np.intp)) for root in Hardware.model_fields}
+    return design_of_points(parts)
 
 
 def design_of_points(parts: Parts) -> dict[str, Any]:
@@ -38,6 +38,8 @@ def default(path: str) -> Any:
 
 def stated(root: str, part: Any) -> dict[str, Any]:
     """The entries that a part of a hardware states."""
+    if root == "overrides":
+        return {"overrides": len(part)}
     mine = {path: value_at(part, path) for path in PATHS if path.partition(".")[0] == root}
     found = {path: value for path, value in mine.items() if value is not None}
     return found | coded(part) if isinstance(part, Crossbar) else found

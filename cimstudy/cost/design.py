@@ -42,6 +42,21 @@ class Choice:
 STATIC = ("crossbar", "sram-cim", "near-memory", "digital")
 DYNAMIC = ("digital", "dynamic-crossbar", "sram-cim", "near-memory", "cam")
 NONLINEAR = ("digital", "crossbar", "sram-cim", "near-memory", "cam")
+SCHEMES = (
+    "full",
+    "blocked",
+    "window",
+    "top_k",
+    "threshold",
+    "fused",
+    "decomposed",
+    "cascaded",
+    "product_quantised",
+    "hashed",
+    "gain_cell",
+    "token_pruning",
+    "early_exit",
+)
 
 
 def count(default: float, meaning: str) -> Number:
@@ -108,6 +123,7 @@ NUMBERS: Mapping[str, Number] = {
     "architecture.logic.macs": count(16384, "8-bit multiply-accumulates a clock of all digital units together"),
     "architecture.logic.lanes": count(1024, "elements a clock of all vector units together"),
     "architecture.logic.clock": Number(default=1e9, meaning="Hz"),
+    "overrides": share(0, "overrides of parts for some operators"),
     "architecture.kv.bits": count(16, "of an entry of a key or a value"),
     "architecture.kv.capacity": Number(default=math.inf, meaning="bytes for keys and values"),
     "architecture.kv.energy": Number(default=UNSAID, meaning="J a bit read from where keys and values are"),
@@ -126,6 +142,7 @@ CHOICES: Mapping[str, Choice] = {
     "architecture.placement.softmax": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.norm": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.activation": Choice(allowed=NONLINEAR, meaning="engine"),
+    "architecture.attention.kind": Choice(allowed=SCHEMES, meaning="scheme of attention"),
     "architecture.kv.location": Choice(
         allowed=("hbm", "lpddr", "buffer", "array"), meaning="where the keys and values of earlier tokens are kept"
     ),

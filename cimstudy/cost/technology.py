@@ -14,7 +14,7 @@ SMALLEST = 1.0  # nm; below, energies stay
 
 
 @cache
-def nodes() -> tuple[Array, Array, Array]:
+def nodes() -> tuple[Array, Array, NDArray[Any]]:
     """The nodes of the table in whole nm; at each a, b, c of the energy, and the area, (4, nodes).
 
     Last, for each nm up to the largest, the interval between nodes that begins there or before.

@@ -15,6 +15,8 @@ REASONS = {
     8: "an engine has no coefficients: cam, or a crossbar for softmax, norms or activations",
     16: "keys and values are in arrays, and scores or values are computed elsewhere",
     32: "the sequence is longer than the network's context",
+    64: "overrides give some operators other parts, which is not counted",
+    128: "the attention scheme drops or adds work, which is not counted",
 }
 NONLINEAR = ("softmax", "norm", "activation")
 
@@ -36,6 +38,8 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any) -> Any:
         + 8 * unknown
         + 16 * (kept and not dynamic <= {"dynamic-crossbar", "sram-cim"})
         + 32 * (tokens > (shape.context or np.inf))
+        + 64 * (numbers["overrides"] > 0)
+        + 128 * (group.choices["architecture.attention.kind"] not in {"full", "blocked"})
     )
 
 

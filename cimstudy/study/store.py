@@ -289,7 +289,7 @@ def finish(group: zarr.Group, study: Study, rows: Rows) -> None:
         "machine": history[0]["machine"],
         "git": history[0].get("git"),
         "checksums": study.checksums(),
-        "sources": sources_of(study.workload),
+        **({"sources": sources} if (sources := sources_of(study.workload)) else {}),
         "created": history[0]["time"],
         "history": history,  # of definitions, versions, machines and commits that results come from
         "axes": names,

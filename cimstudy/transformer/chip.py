@@ -83,7 +83,9 @@ class Chip:
                 return self.model.product(name, x)
             y = analog(name, x, rows)
             if self.watch is not None:
-                self.watch.see(name, self.model.product(name, x), y)
+                self.watch.feed(name, x)
+                if self.watch.errors:
+                    self.watch.see(name, self.model.product(name, x), y)
             return y
 
         def analog(name: str, x: Array, rows: Array | None) -> Array:

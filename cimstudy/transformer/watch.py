@@ -7,17 +7,28 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
+SAMPLE = 64  # vectors of each product that are kept
+
 
 @dataclass(frozen=True, eq=False)
 class Watch:
     """Notes of products and of attention; sums over all that was seen so far.
 
     powers : of each product on the chip, by matrix, power of the digital result and of the difference from it.
+    inputs : of each product on the chip, by matrix, the first vectors that it met, (vectors, n_in).
+    errors : whether powers are wanted, which cost a digital run more.
     counts : what attention did, by the names of `schemes.counts.COUNTS`.
     """
 
     powers: dict[str, tuple[float, float]] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
+    inputs: dict[str, Array] = field(default_factory=dict)
+    errors: bool = True
+
+    def feed(self, name: str, x: Array) -> None:
+        """Take note of a product's inputs, (..., n_in)."""
+        if name not in self.inputs:
+            self.inputs[name] = np.array(x.reshape(-1, x.shape[-1])[:SAMPLE])
 
     def see(self, name: str, digital: Array, found: Array) -> None:
         """Take note of a product's result beside the digital one."""

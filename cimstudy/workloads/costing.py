@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from pydantic import Field, field_validator
 from cimstudy.analog import Key, normals
 from cimstudy.cost import BREAKDOWN, QUANTITIES, ModelShape, Quantity, Work, cost, gpus, roofline
 from cimstudy.cost.coefficients import sources
-from cimstudy.cost.described import Parts, design_of_points
+from cimstudy.cost.described import Parts, design_of, design_of_points
 from cimstudy.cost.model import COORDINATES
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
@@ -27,6 +28,9 @@ GPU_METRICS = {
         long_name="roofline energy of a written token at full board power", units="J", dims=("gpu",), better="lower"
     ),
 }
+
+
+NOTHING: Mapping[str, float] = {}
 
 
 class Spread(Part):
@@ -96,12 +100,11 @@ class Costing(Part):
         return found | (GPU_METRICS if self.gpus else {})
 
     @property
-    def coordinates(self) -> dict[str, Sequence[Any]]:
+    def coordinates(self) -> Mapping[str, Sequence[Any]]:
         """Labels along their dimensions."""
         used = {dim for metric in self.metrics.values() for dim in metric.dims}
-        return {dim: list(labels) for dim, labels in COORDINATES.items() if dim in used} | (
-            {"gpu": list(self.gpus)} if self.gpus else {}
-        )
+        known: dict[str, Sequence[Any]] = {**COORDINATES, "gpu": self.gpus}
+        return {dim: labels for dim, labels in known.items() if dim in used}
 
     def count(self, shape: ModelShape, design: Mapping[str, Any], seed: int, trials: Sequence[int]) -> dict[str, Array]:
         """The metrics of a design's points, each (points, trials, ...). design : entries of one value, or (points,)."""
@@ -139,10 +142,41 @@ class Costing(Part):
         found = self.count(shape, design_of_points(hardware), seed, trials)
         return {name: np.broadcast_to(array, (len(which), *array.shape[1:])) for name, array in found.items()}
 
-    def of_hardware(self, shape: ModelShape, hardware: Hardware, seed: int, trial: int) -> dict[str, Array]:
-        """The metrics of one chip."""
-        parts = {name: ([getattr(hardware, name)], np.zeros(1, np.intp)) for name in Hardware.model_fields}
-        return {name: array[0, 0] for name, array in self.of_points(shape, parts, seed, [trial]).items()}
+    def of_hardware(  # noqa: PLR0913, PLR0917 - a chip, and what was seen on it
+        self, shape: ModelShape, hardware: Hardware, seed: int, trial: int, seen: Mapping[str, float] = NOTHING
+    ) -> dict[str, Array]:
+        """The metrics of one chip. seen : entries of the design that a run of the chip has told."""
+        found = self.count(shape, {**design_of(hardware), **seen}, seed, [trial])
+        return {name: array[0, 0] for name, array in found.items()}
+
+
+def costing_if_true(value: Any) -> Any:
+    """Costs as they are by default in place of True, none in place of False."""
+    return Costing() if value is True else None if value is False else value
+
+
+OPERATIONS = {"q": "qkv", "k": "qkv", "v": "qkv", "o": "output", "down": "ffn_down"}
+
+
+def operation_of(matrix: str) -> str:
+    """The operation in which a matrix is counted."""
+    first, last = matrix.partition(".")[0], matrix.rpartition(".")[2]
+    if first in {"head", "embedding"}:
+        return first
+    return OPERATIONS.get(last, "ffn_up")
+
+
+def activity_entries(seen: Mapping[str, tuple[float, float, int]]) -> dict[str, float]:
+    """Entries of a design: mean square drive and mean level of each operation. seen : by matrix, with its size."""
+    found: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
+    for name, busy in seen.items():
+        found[operation_of(name)].append(busy)
+    entries = {}
+    for operation, parts in found.items():
+        size = sum(part[2] for part in parts)
+        for place, entry in enumerate(("drive", "level")):
+            entries[f"data.{entry}.{operation}"] = sum(part[place] * part[2] for part in parts) / size
+    return entries
 
 
 def coefficients_checksum() -> str:

@@ -4,17 +4,21 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cimstudy import memory
+from cimstudy.cost.coefficients import sources
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
 from cimstudy.transformer import Chip, Model, load_model, program
+from cimstudy.transformer.activity import activity
 from cimstudy.transformer.operators import check_overrides
 from cimstudy.transformer.watch import Watch
+from cimstudy.workloads.costing import Costing, activity_entries, coefficients_checksum, costing_if_true
+from cimstudy.workloads.shapes import shape_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,6 +36,9 @@ class OnChip(Part):
     model: str = Field(default="bundled", description="'bundled' or the folder of a checkpoint")
     time: float = Field(default=0.0, ge=0, description="s since the chip was programmed")
     by_layer: bool = Field(default=False, description="measure also the signal-to-noise ratio of each layer's products")
+    cost: Annotated[Costing | None, BeforeValidator(costing_if_true)] = Field(
+        default=None, description="count also what the hardware costs; True: with the defaults"
+    )
 
     @property
     @abstractmethod
@@ -61,25 +68,32 @@ class OnChip(Part):
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """What a case returns."""
-        return {**self.scores, **({"signal_to_noise": SIGNAL_TO_NOISE} if self.by_layer else {})}
+        noise = {"signal_to_noise": SIGNAL_TO_NOISE} if self.by_layer else {}
+        return {**self.scores, **noise, **(self.cost.metrics if self.cost else {})}
 
     @property
     def coordinates(self) -> Mapping[str, Sequence[Any]]:
         """Labels along the metrics' own dimensions."""
+        costs = self.cost.coordinates if self.cost else {}
         if not self.by_layer:
-            return {}
+            return costs
         layers, operators = axes(loaded(self.model))
-        return {"layer": layers, "operator": operators}
+        return {**costs, "layer": layers, "operator": operators}
 
     def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> dict[str, Any]:
         """Metrics of chip `trial` of a hardware."""
         model = loaded(self.model)
-        watch = Watch() if self.by_layer else None
+        watch = Watch(errors=self.by_layer) if self.by_layer or self.cost else None
         chip = program(
             model, hardware, seed=seed, trial=trial, calibration=self.calibration(), watch=watch, time=self.time
         )
         found = self.score(self.outputs(chip), digital_outputs(self))
-        return found if watch is None else {**found, "signal_to_noise": signal_to_noise(model, watch)}
+        if watch is not None and self.by_layer:
+            found["signal_to_noise"] = signal_to_noise(model, watch)
+        if watch is None or self.cost is None:
+            return found
+        busy = activity_entries(activity(model, hardware, self.calibration(), watch.inputs))
+        return {**found, **self.cost.of_hardware(shape_of(self.model), hardware, seed, trial, busy)}
 
     def reference(self) -> dict[str, float]:
         """Metrics of the digital run."""
@@ -88,7 +102,12 @@ class OnChip(Part):
 
     def checksums(self) -> dict[str, str]:
         """What the results depend on beside this description: SHA-256 of weights and data."""
-        return {"model": loaded(self.model).checksum, "data": self.data_checksum()}
+        costs = {"coefficients": coefficients_checksum()} if self.cost else {}
+        return {"model": loaded(self.model).checksum, "data": self.data_checksum(), **costs}
+
+    def sources(self) -> Mapping[str, Any]:
+        """Where the coefficients of costs come from, if they are counted."""
+        return sources() if self.cost else {}
 
     def check(self, hardware: Hardware) -> None:
         """Raise InputError unless a chip of this hardware can be programmed and the data fit the model."""

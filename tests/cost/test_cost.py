@@ -99,6 +99,8 @@ INVALID = {
     4: IN_ARRAYS | {"device.rewritable": 0},
     8: {"architecture.placement.scores": "cam"},
     16: {"architecture.kv.location": "array"},
+    64: {"overrides": 1},
+    128: {"architecture.attention.kind": "top_k"},
 }
 
 

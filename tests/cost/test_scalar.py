@@ -112,6 +112,7 @@ REALS = {
 }
 NAMES = {path: st.sampled_from(choice.allowed) for path, choice in CHOICES.items()}
 NAMES |= {
+    "architecture.attention.kind": st.sampled_from(["full", "blocked"]),
     "device.technology": st.sampled_from(["ReRAM", "PCM", "SRAM"]),
     **{f"architecture.placement.{name}": st.sampled_from(["digital", "sram-cim"]) for name in ("softmax", "norm")},
     **{

@@ -175,3 +175,19 @@ def test_bad_costs_are_refused_in_one_line():
         cim.workloads.Cost(model="nothing").check(cim.Hardware())
     with pytest.raises(InputError, match="'B200' is unknown; allowed: A100, H100, H200"):
         cim.workloads.Cost(gpus=("B200",))
+
+
+def test_one_point_has_accuracy_and_cost():
+    workload = cim.workloads.LanguageModel(tokens=64, context=32, cost=cim.workloads.Costing(prefill=32, decode=8))
+    hardware = cim.Hardware(device="rram-neurram", crossbar="bit-serial-128")
+    found = workload(hardware, seed=0, trial=0)
+    assert set(found) == set(workload.metrics)
+    assert {"perplexity", "energy_per_token", "gpu_time_per_token"} <= set(found)
+    counted = cim.workloads.Cost(prefill=32, decode=8)(hardware, seed=0, trial=0)
+    assert found["area"] == counted["area"]
+    assert found["energy_per_token"] < counted["energy_per_token"]  # fewer ones in inputs than every other bit
+    assert set(workload.checksums()) == {"model", "data", "coefficients"}
+    plain = cim.workloads.LanguageModel(tokens=64, context=32)
+    assert found["perplexity"] == plain(hardware, seed=0, trial=0)["perplexity"]
+    assert cim.workloads.LanguageModel(cost=True).cost == cim.workloads.Costing()
+    assert cim.workloads.LanguageModel(cost=False).cost is None
