@@ -34,12 +34,13 @@ PEERS = {  # what other tools publish of the same chips
     "DIMC4": "ZigZag-IMC 16 times, the same; the chip's sparsity is not reported",
     "ISAAC-CE": "none held out",
 }
+SCALES = ("adc_energy", "adc_area", "periphery")
 Row = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """One published number and what it is made of: scaled conversions, scaled converters, scaled rest, and what is not."""
+    """One published number and its parts: conversions, converters and the rest, which are scaled, and what is not."""
 
     row: str
     chip: str
@@ -168,7 +169,7 @@ def main() -> None:
             {
                 "chip": chip,
                 "rows": len(mine),
-                "scales": dict(zip(("adc_energy", "adc_area", "periphery"), np.exp(scales).round(3).tolist(), strict=True)),
+                "scales": dict(zip(SCALES, np.exp(scales).round(3).tolist(), strict=True)),
                 "held_out": quantiles(errors),
                 "unfitted": quantiles([row.error(np.zeros(3)) for row in mine]),
                 "predicted_over_reported": {

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from cimstudy.analog.mapping import Array, Layout, pulse_steps
-from cimstudy.analog.product import drive, pulses_of
+from cimstudy.analog.chain import pulse_steps
+from cimstudy.analog.drive import drive, pulses_of
+from cimstudy.analog.levels import Array
+from cimstudy.analog.mapping import Layout
 from cimstudy.hardware import Differential
 
 
@@ -14,8 +16,14 @@ def mean_level(layout: Layout) -> float:
     if coding.bits is None:
         found = float(magnitudes.mean(dtype=np.float64))
     else:
-        digits = [(magnitudes >> part.shift & (1 << part.steps.bit_length()) - 1, part.steps) for part in targets.slices]
-        found = float(np.mean([digit.mean(dtype=np.float64) / steps for digit, steps in digits]))
+        found = float(
+            np.mean(
+                [
+                    (magnitudes >> part.shift & (1 << part.steps.bit_length()) - 1).mean(dtype=np.float64) / part.steps
+                    for part in targets.slices
+                ]
+            )
+        )
     one_of_two = isinstance(coding, Differential) and coding.sides == "one"
     return found / 2 if one_of_two else found  # the other cell of the pair holds nothing
 

@@ -1,5 +1,6 @@
 """Where energy goes: by phase, operator and component; or their totals alone, which take a tenth of the memory."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Ledger:
         self.totals: list[Any] = [0.0, 0.0]
         self.times: list[Any] = [0.0, 0.0]
 
-    def pay(self, operator: str, energies: dict[str, Any], uses: tuple[Any, Any]) -> None:
+    def pay(self, operator: str, energies: Mapping[str, Any], uses: tuple[Any, Any]) -> None:
         """Enter what one use of an operator takes, by component, and how often each phase uses it."""
         once = total(energies.values())
         for phase, times in enumerate(uses):

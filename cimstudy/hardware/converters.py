@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from cimstudy.hardware.coding import Bits, Percentile
+from cimstudy.hardware.laws import Positive
 from cimstudy.hardware.measured import read_output_noise, read_transitions
 from cimstudy.hardware.part import Part
 

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from cimstudy.hardware.coding import Differential, Offset
 from cimstudy.hardware.converters import Adc, Dac, FullScale
+from cimstudy.hardware.laws import Positive
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.wires import Wires
 

@@ -142,7 +142,7 @@ class Costing(Part):
         found = self.count(shape, design_of_points(hardware), seed, trials)
         return {name: np.broadcast_to(array, (len(which), *array.shape[1:])) for name, array in found.items()}
 
-    def of_hardware(  # noqa: PLR0913, PLR0917 - a chip, and what was seen on it
+    def of_hardware(
         self, shape: ModelShape, hardware: Hardware, seed: int, trial: int, seen: Mapping[str, float] = NOTHING
     ) -> dict[str, Array]:
         """The metrics of one chip. seen : entries of the design that a run of the chip has told."""
