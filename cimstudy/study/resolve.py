@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,16 +145,18 @@ def resolve_table(resolver: Resolver, table: Table, check: Callable[[Resolved], 
     """
     complaints = Complaints(table.size)
     parts: list[Identities] = []
+    makers: dict[str, Maker] = {}
     found: dict[str, Column] = {}
     for root in ROOTS:
         mine = {path: column for path, column in table.columns.items() if root_of(path) == root}
         rows, codes = grouped([column.codes for column in mine.values()], table.size)
         names, values, messages = made(resolver, root, mine, rows)
         parts.append(names[codes])
+        makers[root] = Maker(resolver, root, Table(size=table.size, columns=mine).take(rows), codes)
         found |= {path: column_of(listed, codes) for path, listed in values.items() if not messages}
         complaints.add(messages, codes)
     if check is not None or Hardware.__pydantic_decorators__.model_validators:  # some parts may not go together
-        complaints.ask(check, resolver, table)
+        complaints.ask(check, makers)
     complaints.settle()
     return Resolution(table=table, identities=combined(parts), resolver=resolver, found=found)
 
@@ -180,6 +182,18 @@ def made(
     return identities(names), values, messages
 
 
+class Maker:
+    """Makes the parts of one kind, those of neighbouring points once. distinct: their settings.  codes: (points,)."""
+
+    def __init__(self, resolver: Resolver, root: str, distinct: Table, codes: NDArray[np.intp]) -> None:
+        self._codes = codes
+        self._part = functools.lru_cache(MOST)(lambda code: resolver.make(root, distinct.point(code)))
+
+    def parts(self, rows: NDArray[np.intp]) -> Iterator[Any]:
+        """The parts at these points in turn."""
+        return map(self._part, self._codes[rows].tolist())
+
+
 class Complaints:
     """What is wrong with a table's points."""
 
@@ -196,11 +210,14 @@ class Complaints:
             self._messages[text] += int(counts[code])
         self._bad |= np.isin(codes, list(messages))
 
-    def ask(self, check: Callable[[Resolved], object] | None, resolver: Resolver, table: Table) -> None:
-        """Make every point whose parts are sound, and check it."""
-        for row in np.flatnonzero(~self._bad).tolist():
+    def ask(self, check: Callable[[Resolved], object] | None, makers: Mapping[str, Maker]) -> None:
+        """Make every point whose parts are sound, and check it. makers: by the names of all parts."""
+        sound = np.flatnonzero(~self._bad)
+        for row, *parts in zip(sound.tolist(), *(maker.parts(sound) for maker in makers.values()), strict=True):
+            named = dict(zip(makers, parts, strict=True))
+            workload = named.pop("workload")
             try:
-                resolved = resolver(table.point(row))
+                resolved = Resolved(hardware=Hardware(**named), workload=workload)
                 if check is not None:
                     check(resolved)
             except InputError as error:

@@ -33,7 +33,7 @@ from cimstudy.study.results import open_results
 from cimstudy.study.stop import ClusterLostError, Interrupted
 from cimstudy.study.study import Study
 from cimstudy.study.task import Payload, pack
-from cimstudy.study.workload import metrics_of
+from cimstudy.study.workload import has_evaluate, metrics_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -121,6 +121,8 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
             order=secrets.randbits(32),
             retry_failed=run.retry_failed,
         )
+        if has_evaluate(run.study.workload):
+            seconds_per_case = 0.0  # in shares of a block its cases would be evaluated one by one
         agenda = Agenda(prepared, run.study.trials, manner)
         state = opening(run, prepared, client.dashboard_link or "")
         report.show(state)

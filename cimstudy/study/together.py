@@ -13,6 +13,7 @@ from cimstudy.study.blockio import Case
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.resolve import Resolver, root_of
 from cimstudy.study.table import PointsByRow, Table, grouped
+from cimstudy.study.workload import has_evaluate
 
 Parts = tuple[list[Any], NDArray[np.intp]]  # distinct ones, and which of them every point has
 
@@ -24,7 +25,7 @@ def evaluated(resolver: Resolver, points: PointsByRow, cases: Sequence[Case], se
     """
     table = points.in_order()
     workloads, which = parts_of(resolver, "workload", table)
-    if not all(hasattr(workload, "evaluate") for workload in workloads):
+    if not all(has_evaluate(workload) for workload in workloads):
         return None
     memory.restart_peak()
     start = time.perf_counter()

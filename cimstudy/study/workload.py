@@ -51,6 +51,11 @@ def coordinates_of(workload: Any) -> Mapping[str, Sequence[Any]]:
     return getattr(workload, "coordinates", {})
 
 
+def has_evaluate(workload: Any) -> bool:
+    """Whether a workload evaluates many cases at once."""
+    return getattr(workload, "evaluate", None) is not None
+
+
 def has_reference(workload: Any) -> bool:
     """Whether a workload knows the metrics of a digital run."""
     return getattr(workload, "reference", None) is not None
