@@ -15,7 +15,6 @@ from cimstudy.cost.events import (
     Events,
     memory_of,
     multiply_accumulate,
-    of_operator,
     sram_multiply_accumulate,
     sram_product,
 )
@@ -76,10 +75,7 @@ def rewritten(operator: str, group: Group, events: Events, entries: Any, cell: t
 def in_analog_arrays(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
     """In analog arrays, an entry in as many cells as a weight."""
     numbers, d, heads = group.numbers, shape.head_width, shape.heads
-    cells, pulses = numbers["crossbar.cells_per_weight"], numbers["crossbar.pulses"]
-    drive, level = (of_operator(numbers, f"data.{name}", operator) for name in ("drive", "level"))
-    pulse = pulses * (events.pulse + events.line * drive)
-    read = d * cells * pulses * events.cells.read_energy(drive, level)
+    cells, vector = numbers["crossbar.cells_per_weight"], events.vector(operator)
     converted = events.conversions
     conversion = events.conversion
     into, out = numbers["crossbar.input_bits"], numbers["architecture.logic.partial_sum_bits"]
@@ -95,17 +91,17 @@ def in_analog_arrays(operator: str, shape: ModelShape, group: Group, events: Eve
         block = np.maximum(np.floor(numbers["crossbar.columns"] / cells), 1)
         found, per_pair, per_block = high * converted, high * out, d * into
         pair = {"partial_sum": (high - 1) * events.add}
-        edge = {"dac": d * pulse}
+        edge = {"dac": d * vector.row}
         conversions = (heads * found, 0.0)
         pair |= {"adc": found * conversion, "shift_add": found * events.shift_add}
     else:  # values one below the other
         wide = counts.column_tiles(d, cells, numbers["crossbar.columns"])
         block = numbers["crossbar.rows"]
         found, per_pair, per_block = d * converted, wide * into, d * out
-        pair = {"dac": wide * pulse}
+        pair = {"dac": wide * vector.row}
         edge = {"adc": found * conversion, "shift_add": found * events.shift_add, "partial_sum": d * events.add}
         conversions = (0.0, heads * found)
-    pair |= {"cell": read, **moved(per_pair, events)}
+    pair |= {"cell": d * vector.weight, **moved(per_pair, events)}
     edge |= moved(per_block, events)
     turns = heads / shape.kv_heads  # heads that share keys take turns
     return Attended(

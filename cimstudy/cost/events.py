@@ -1,5 +1,6 @@
 """What one event costs at a design: energies in J, times in s, areas in m2."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from cimstudy.cost.adc import MODELS, Converter
 from cimstudy.cost.coefficients import cell, event, node_of
-from cimstudy.cost.design import Group, Numbers
+from cimstudy.cost.design import PER_OPERATOR, Group, Numbers, is_of_operator
 from cimstudy.cost.technology import switching_and_density
 
 Array = NDArray[np.float64]
@@ -107,6 +108,14 @@ class Memory:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Vector:
+    """What an input vector takes over all its pulses."""
+
+    row: Any  # a row's driver and wire
+    weight: Any  # the cells of a weight
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Events:
     """What each event costs at a design."""
 
@@ -117,6 +126,7 @@ class Events:
     converter_area: Any
     pulse: Any  # of one row's driver
     line: Any  # the row's wire, driven fully
+    vectors: Mapping[str, Vector]  # of the operators whose data are known, and "" of all others
     shift_add: Any
     add: Any
     bit_to_array: Any  # through a buffer and over its bus
@@ -126,6 +136,10 @@ class Events:
     product: Any  # s; a vector through an array
     sram_write: Any  # a bit
     hop_time: Any  # s; from tile to tile
+
+    def vector(self, operator: str) -> Vector:
+        """What an input vector of an operator takes."""
+        return self.vectors.get(operator, self.vectors[""])
 
 
 def events_of(group: Group) -> Events:
@@ -145,15 +159,17 @@ def events_of(group: Group) -> Events:
     reading = np.ceil(columns / numbers["crossbar.adc.per_array"]) / numbers["crossbar.adc.rate"]
     phase = turns * np.maximum(cells.read_time, reading)
     wire = event("wire", "energy") * np.square(scaling.voltage) * event("tile", "length")
-    length = columns * np.sqrt(cells.area)
+    pulse = PULSES[choices["crossbar.dac.model"]](numbers, scaling) * scale
+    line = event("line", "capacitance") * columns * np.sqrt(cells.area) * np.square(cells.read_voltage) * scale
     return Events(
         scaling=scaling,
         cells=cells,
         conversion=conversion * numbers["crossbar.adc.energy_scale"] + scaling.energy("sample_hold"),
         conversions=numbers["crossbar.conversions_per_weight"] * numbers["crossbar.converted_pulses"] * turns,
         converter_area=converter_area * numbers["crossbar.adc.area_scale"],
-        pulse=PULSES[choices["crossbar.dac.model"]](numbers, scaling) * scale,
-        line=event("line", "capacitance") * length * np.square(cells.read_voltage) * scale,
+        pulse=pulse,
+        line=line,
+        vectors=vectors_of(numbers, cells, (pulse, line)),
         shift_add=scaling.energy("shift_add") * scale,
         add=scaling.energy("adder") * scale,
         bit_to_array=(buffer_bit(numbers, scaling) + scaling.energy("bus")) * scale,
@@ -164,6 +180,17 @@ def events_of(group: Group) -> Events:
         sram_write=scaling.energy("sram_write"),
         hop_time=numbers["architecture.links.hops"] / numbers["architecture.logic.clock"],
     )
+
+
+def vectors_of(numbers: Numbers, cells: Cells, driven: tuple[Any, Any]) -> dict[str, Vector]:
+    """What input vectors take, of each operator of its own. driven : a pulse of a driver, and a wire driven fully."""
+    pulses, (pulse, line) = numbers["crossbar.pulses"], driven
+    each = pulses * numbers["crossbar.cells_per_weight"]
+    found = {}
+    for operator in {"", *(path.rpartition(".")[2] for path in numbers if is_of_operator(path))}:
+        drive, level = (numbers.get(f"{path}.{operator}", numbers[path]) for path in PER_OPERATOR)
+        found[operator] = Vector(row=pulses * (pulse + line * drive), weight=each * cells.read_energy(drive, level))
+    return found
 
 
 def pulse_library(numbers: Numbers, scaling: Scaling) -> Any:
@@ -211,11 +238,6 @@ def memory_of(group: Group, scaling: Scaling, engine: str) -> Memory:
 def memory(name: str) -> Memory:
     """A memory beside the chip."""
     return Memory(energy=event(name, "energy"), bandwidth=event(name, "bandwidth"))
-
-
-def of_operator(numbers: Numbers, path: str, operator: str) -> Any:
-    """A number of one operator, or that of all."""
-    return numbers.get(f"{path}.{operator}", numbers[path])
 
 
 def multiply_accumulate(scaling: Scaling, widths: tuple[Any, Any]) -> Any:

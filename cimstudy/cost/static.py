@@ -12,7 +12,6 @@ from cimstudy.cost.events import (
     Events,
     memory,
     multiply_accumulate,
-    of_operator,
     sram_multiply_accumulate,
     sram_product,
 )
@@ -44,19 +43,18 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
     """In analog arrays whose cells are written once."""
     del batch
     numbers = group.numbers
-    cells, pulses = numbers["crossbar.cells_per_weight"], numbers["crossbar.pulses"]
+    cells = numbers["crossbar.cells_per_weight"]
     high = counts.row_tiles(product.rows, numbers["crossbar.rows"])
     wide = counts.column_tiles(product.columns, cells, numbers["crossbar.columns"])
     conversions = high * product.columns * events.conversions
-    drive = of_operator(numbers, "data.drive", product.operator)
-    level = of_operator(numbers, "data.level", product.operator)
+    vector = events.vector(product.operator)
     weights = product.rows * product.columns
     bits = traffic(product, group, (high, wide))
     return Use(
         energies={
             "adc": conversions * events.conversion,
-            "dac": product.rows * wide * pulses * (events.pulse + events.line * drive),
-            "cell": weights * cells * pulses * events.cells.read_energy(drive, level),
+            "dac": product.rows * wide * vector.row,
+            "cell": weights * vector.weight,
             "shift_add": conversions * events.shift_add,
             "partial_sum": (high - 1) * product.columns * events.add,
             "buffer": bits * events.bit_to_array,
