@@ -46,7 +46,6 @@ class Ledger:
         self.energy = np.zeros(shape, np.float32) if breakdown else None
         self.time = np.zeros((len(PHASES), len(OPERATIONS), points)) if breakdown else None
         self.totals: list[Any] = [0.0, 0.0]
-        self.times: list[Any] = [0.0, 0.0]
 
     def pay(self, operator: str, energies: Mapping[str, Any], uses: tuple[Any, Any]) -> None:
         """Enter what one use of an operator takes, by component, and how often each phase uses it."""
@@ -58,17 +57,16 @@ class Ledger:
                 for component, energy in energies.items():
                     place[COMPONENTS.index(component)] += energy * times
 
-    def spend(self, operator: str, times: tuple[Any, Any]) -> None:
-        """Enter the time of an operator in each phase, one token after another."""
-        for phase, time in enumerate(times):
-            self.times[phase] = self.times[phase] + time
-            if self.time is not None:
-                self.time[phase, OPERATIONS.index(operator)] += time
+    def spend(self, operator: str, once: Any, uses: tuple[Any, Any]) -> None:
+        """Enter the time of one use of an operator, one token after another, and how often each phase uses it."""
+        if self.time is not None:
+            for phase, times in enumerate(uses):
+                self.time[phase, OPERATIONS.index(operator)] += once * times
 
     def leak(self, energies: tuple[Any, Any]) -> None:
         """Share static energy of each phase out among operators by their times."""
         for phase, energy in enumerate(energies):
             self.totals[phase] = self.totals[phase] + energy
             if self.energy is not None and self.time is not None:
-                whole: NDArray[np.float64] = np.maximum(self.times[phase], np.finfo(np.float64).tiny)
+                whole: NDArray[np.float64] = np.maximum(self.time[phase].sum(0), np.finfo(np.float64).tiny)
                 self.energy[phase, :, COMPONENTS.index("static")] += energy * self.time[phase] / whole

@@ -106,8 +106,7 @@ def enter(run: Run, ledger: Ledger, uses: list[tuple[Product, Use]], parts: Mapp
     for product, use in uses:
         often = product_uses(run, product)
         ledger.pay(product.operator, use.energies, often)
-        steps = product.steps / product.used
-        ledger.spend(product.operator, (often[0] * steps * use.time, often[1] * steps * use.time))
+        ledger.spend(product.operator, product.steps / product.used * use.time, often)
     layers, pairs = run.shape.layers, run.pairs
     for name, part in parts.items():
         each = (layers * run.tokens[0], layers * run.tokens[1])
@@ -115,10 +114,8 @@ def enter(run: Run, ledger: Ledger, uses: list[tuple[Product, Use]], parts: Mapp
         ledger.pay(name, part.per_token, each)
         if part.per_block:
             ledger.pay(name, part.per_block, run.blocks(part.block))
-        first, second = (
-            pair * part.pair_time + token * part.token_time for pair, token in zip(pairs, each, strict=True)
-        )
-        ledger.spend(name, (first, second))
+        ledger.spend(name, part.pair_time, pairs)
+        ledger.spend(name, part.token_time, each)
 
 
 def product_uses(run: Run, product: Product) -> Pair:
@@ -149,7 +146,7 @@ def enter_vectors(run: Run, ledger: Ledger) -> None:
     energy, speed = run.events.scaling.energy("vector_operation"), lanes(run)
     for name, elements in vectors(run).items():
         ledger.pay(name, {"mac": energy * event(name, "operations")}, elements)
-        ledger.spend(name, (elements[0] / speed, elements[1] / speed))
+        ledger.spend(name, 1 / speed, elements)
 
 
 def link_time(run: Run, chips: Any) -> Any:
@@ -163,8 +160,7 @@ def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
     """Energy and time between chips: what leaves the layers of one goes to the next."""
     bits = (chips - 1) * run.shape.width * run.group.numbers["crossbar.input_bits"]
     ledger.pay("ffn_down", {"link": bits * run.events.bit_between_chips}, run.tokens)
-    time = link_time(run, chips)
-    ledger.spend("ffn_down", (run.tokens[0] * time, run.tokens[1] * time))
+    ledger.spend("ffn_down", link_time(run, chips), run.tokens)
 
 
 def timing_of(run: Run, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended], chips: Any) -> Timing:

@@ -49,6 +49,7 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
     conversions = high * product.columns * events.conversions
     vector = events.vector(product.operator)
     weights = product.rows * product.columns
+    held = product.count * weights * cells
     bits = traffic(product, group, (high, wide))
     return Use(
         energies={
@@ -64,8 +65,8 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
         shared=False,
         conversions=conversions,
         arrays=product.count * high * wide,
-        cells=product.count * weights * cells,
-        used_cells=product.count * weights * cells,
+        cells=held,
+        used_cells=held,
     )
 
 
