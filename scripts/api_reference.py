@@ -24,6 +24,7 @@ ROOMS = (
     "cimstudy.analysis.plots",
     "cimstudy.study",
     "cimstudy.hardware",
+    "cimstudy.cost",
     "cimstudy.transformer",
     "cimstudy.analog",
 )
