@@ -51,16 +51,6 @@ class Conversion:
             gain = top / top
         kernels.convert_and_add(currents, gain, bottom, top, magic, weights, sums)
 
-    def of_few(self, pulses: Array, planes: Array, tiles: list[slice], columns: slice) -> Array:
-        """Sums (batch, n) of products of few vectors that come to perfect converters as they are.
-
-        pulses : (cycles, batch, n_in).  planes : (slices, lines, n_in, n_out).  tiles : rows of each array.
-        """
-        edges = np.array([0, *(tile.stop for tile in tiles)])
-        sums = np.zeros((pulses.shape[1], columns.stop - columns.start), pulses.dtype)
-        kernels.read_and_convert(pulses, planes, edges, self.rounding, self.gains, self.weights, columns.start, sums)
-        return sums
-
     def noise_variances(self, currents: Array, reader: Reader) -> Array | None:
         """Variances of the converters' own noise at currents (cycles, batch, n): (cycles, batch, n or 1), or None."""
         if self.adc is not None and self.adc.output_noise is not None:
@@ -114,3 +104,9 @@ def subtracts(layout: Layout) -> bool:
     """Whether the currents of two lines are subtracted before one conversion."""
     coding = layout.hardware.crossbar.weights
     return layout.lines == 2 and isinstance(coding, Differential) and coding.subtraction == "current"
+
+
+def meets_nothing(layout: Layout, cycles: int) -> bool:
+    """Whether the currents of each line and pulse come to a converter as they are."""
+    limited = layout.hardware.crossbar.current_limit is not None
+    return not (limited or subtracts(layout) or (accumulates(layout) and cycles > 1))

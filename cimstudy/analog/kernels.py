@@ -85,16 +85,14 @@ def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
     steps = levels.dtype.type(top) if top else one
     lift = one * levels.dtype.type(2.0**100)
     finite = True
+    place = np.empty(1, bits.dtype)
+    value = place.view(x.dtype)
     for i in range(x.shape[0]):
-        largest, place = bits.dtype.type(0), 0
+        largest = bits.dtype.type(0)
         for j in range(x.shape[1]):
             largest = max(largest, bits[i, j] & magnitude)
-        if full_scale > 0:
-            full = full_scale
-        else:
-            while bits[i, place] & magnitude != largest:
-                place += 1
-            full = abs(x[i, place]) if largest else one
+        place[0] = largest
+        full = full_scale if full_scale > 0 else (value[0] if largest else one)
         finite &= np.isfinite(full) and largest < FIRST_INFINITE[x.itemsize // 8]
         if np.isfinite(steps / full):
             convert_row(x[i], steps / full, levels.dtype.type(bottom) * steps, steps, top, levels[i])
@@ -146,6 +144,19 @@ def convert_and_add(currents, gain, bottom, top, magic, weights, sums):
             for j in range(n):
                 code = min(max(row[j] * gain, bottom), top)
                 out[j] += weight * ((code + magic) - magic)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def convert_slices(currents, rounding, gains, weights, sums):
+    """`convert_and_add` of some slices.
+
+    currents : (slices, lines, cycles, batch, n).  rounding : bottom, top and magic.  gains : (slices,).
+    weights : (slices, lines, cycles).  sums : (batch, n), added to.
+    """
+    bottom, top, magic = rounding
+    for index in range(currents.shape[0]):
+        for line in range(currents.shape[1]):
+            convert_and_add(currents[index, line], gains[index], bottom, top, magic, weights[index, line], sums)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)

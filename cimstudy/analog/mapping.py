@@ -30,9 +30,9 @@ def row_tiles(length: int, most: int, split: Literal["even", "maximal"] = "even"
     return [slice(first, last) for first, last in pairwise(edges)]
 
 
-def column_blocks(n_out: int) -> list[slice]:
-    """Columns that are multiplied together."""
-    return [slice(left, min(left + COLUMNS_TOGETHER, n_out)) for left in range(0, n_out, COLUMNS_TOGETHER)]
+def column_blocks(n_out: int, together: int = COLUMNS_TOGETHER) -> list[slice]:
+    """Columns that are multiplied together: so many, a whole fraction of those at whose multiples parts begin."""
+    return [slice(left, min(left + together, n_out)) for left in range(0, n_out, together)]
 
 
 def columns_together(crossbar: Crossbar, n_out: int) -> int:

@@ -1,9 +1,8 @@
 """The product of inputs with one programmed matrix: input converters, arrays, output converters, digital sums.
 
 The loops go over row tiles and slices: one sgemm into a buffer that stays in the second-level cache, then one fused
-pass that converts, weighs and adds it. Where nothing clips or rounds, slices, tiles and pulses are one product. Few
-vectors, as in decoding, wait for the cells to come from memory: one compiled loop does all steps as it reads them. It
-adds rows in another order than sgemm, so that a vector's last bits depend on whether it comes with few others.
+pass that converts, weighs and adds it. Where nothing clips or rounds, slices, tiles and pulses are one product.
+Where converters see bare products, `bare.py` has the same loops with less between them.
 """
 
 from collections.abc import Iterator
@@ -11,19 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cimstudy.analog.chain import has_source_lines
-from cimstudy.analog.converters import accumulates, conversion_of, subtracts
+from cimstudy.analog.bare import bare_products, is_bare
+from cimstudy.analog.converters import accumulates, conversion_of, meets_nothing, subtracts
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive
 from cimstudy.analog.levels import Array, real_array
 from cimstudy.analog.mapping import Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
-from cimstudy.analog.written import Outputs, Reader, WrittenMatrix
+from cimstudy.analog.written import Outputs, Product, Reader, WrittenMatrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Differential, Offset
 
 BUFFER_ROWS = 256  # vectors (times input pulses) of one product
-FEW = 8  # vectors (times input pulses) for which a product that reads its matrix once is faster than sgemm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,7 +66,7 @@ def multiply(matrix: ProgrammedMatrix, x: Array, first_vector: int) -> Array:
     driven, scales = drive(layout, x, noisy=matrix.is_noisy)
     zero = zero_sums(matrix, driven, first_vector)
     y = np.empty((len(x), layout.shape[1]), layout.dtype)
-    for vectors, columns, sums in products(matrix, driven, first_vector):
+    for vectors, columns, sums in products(matrix, driven, first_vector, y):
         if zero is not None:
             above = zero[vectors] if zero.shape[1] == 1 else zero[vectors][:, layout.arrays[columns]]
             np.subtract(sums, above, out=sums)
@@ -102,47 +100,27 @@ def zero_sums(matrix: ProgrammedMatrix, driven: Drive, first_vector: int) -> Arr
         found: Array = (zero_constant(layout) * levels).astype(layout.dtype)[:, None]
         return found
     found = np.empty((driven.pulses.shape[1], matrix.reference.layout.shape[1]), layout.dtype)
-    for vectors, columns, sums in products(matrix.reference, driven, first_vector):
+    for vectors, columns, sums in products(matrix.reference, driven, first_vector, found):
         found[vectors, columns] = sums
     return found
 
 
-Product = tuple[slice, slice, Array]  # vectors, columns, and their sums in weights times input levels
-
-
-def products(matrix: WrittenMatrix, driven: Drive, first_vector: int) -> Iterator[Product]:
-    """Products of blocks of vectors and columns."""
+def products(matrix: WrittenMatrix, driven: Drive, first_vector: int, space: Array) -> Iterator[Product]:
+    """Products of blocks of vectors and columns. space : (batch, n_out), where sums of a block may be put."""
     if matrix.layout.collapsed:
-        return collapsed_products(matrix, driven, first_vector)
-    if are_few(matrix, driven):
-        return products_of_few(matrix, driven)
+        return collapsed_products(matrix, driven, first_vector, space)
+    if is_bare(matrix, driven):
+        return bare_products(matrix, driven)
     return converted_products(matrix, driven, first_vector)
 
 
-def collapsed_products(matrix: WrittenMatrix, driven: Drive, first_vector: int) -> Iterator[Product]:
-    """Products with one plane of weights."""
-    levels, n_out = driven.pulses[0], matrix.layout.shape[1]
-    sums = np.empty((len(levels), n_out), levels.dtype)
+def collapsed_products(matrix: WrittenMatrix, driven: Drive, first_vector: int, sums: Array) -> Iterator[Product]:
+    """Products with one plane of weights, in `sums`, (batch, n_out)."""
+    n_out = matrix.layout.shape[1]
     for columns in column_blocks(n_out):
-        np.matmul(levels, matrix.planes[0, 0, :, columns], out=sums[:, columns])
+        np.matmul(driven.pulses[0], matrix.planes[0, 0, :, columns], out=sums[:, columns])
     add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
-    yield slice(0, len(levels)), slice(0, n_out), sums
-
-
-def are_few(matrix: WrittenMatrix, driven: Drive) -> bool:
-    """Whether vectors are so few that reading cells takes longest, and converters see bare products."""
-    crossbar, (cycles, batch, _) = matrix.layout.hardware.crossbar, driven.pulses.shape
-    product = matrix.bends is None and driven.squares is None and not has_source_lines(crossbar)
-    bare = crossbar.adc is not None and crossbar.adc.is_perfect and meets_nothing(matrix.layout, cycles)
-    return cycles * batch <= FEW and product and bare
-
-
-def products_of_few(matrix: WrittenMatrix, driven: Drive) -> Iterator[Product]:
-    """What `converted_products` gives, but for the order in which rows are added, with each cell read once."""
-    layout, pulses = matrix.layout, driven.pulses
-    conversion = conversion_of(layout, driven.weights)
-    for columns in column_blocks(layout.shape[1]):
-        yield slice(0, pulses.shape[1]), columns, conversion.of_few(pulses, matrix.planes, layout.tiles, columns)
+    yield slice(0, len(sums)), slice(0, n_out), sums
 
 
 def converted_products(matrix: WrittenMatrix, driven: Drive, first_vector: int) -> Iterator[Product]:
@@ -184,12 +162,6 @@ def currents_at_converters(
                 add_read_noise(matrix, driven, buffer, reader, outputs)
             for line, currents in enumerate(buffers if direct else combined(layout, driven, buffers)):
                 yield Reader(tile, index, line), currents
-
-
-def meets_nothing(layout: Layout, cycles: int) -> bool:
-    """Whether the currents of each line and pulse come to a converter as they are."""
-    limited = layout.hardware.crossbar.current_limit is not None
-    return not (limited or subtracts(layout) or (accumulates(layout) and cycles > 1))
 
 
 def combined(layout: Layout, driven: Drive, currents: Array) -> Array:

@@ -62,3 +62,6 @@ class Outputs(NamedTuple):
 
     first_vector: int
     columns: slice
+
+
+Product = tuple[slice, slice, Array]  # vectors, columns, and their sums in weights times input levels
