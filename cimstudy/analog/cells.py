@@ -210,8 +210,20 @@ def tabulated(law: Tabulated, targets: Array, device: Device, row: int) -> tuple
 
 def stuck(held: Array, device: Device, faults: Faults, z: Array) -> Array:
     """Conductances where some cells cannot be written: those with the lowest and the highest draws z."""
-    on, off = z > -ndtri(faults.stuck_on), z < ndtri(faults.stuck_off)
+    on, off = ends(faults, z)
     return conductances(np.where(on, 1.0, np.where(off, lowest_of(device), held)), held)
+
+
+def ends(faults: Faults, z: Array) -> tuple[Array, Array]:
+    """Which cells are stuck at g_max, and which at g_min."""
+    return z > -ndtri(faults.stuck_on), z < ndtri(faults.stuck_off)
+
+
+def are_faulty(targets: Array, faults: Faults, key: Key, place: Place) -> Array:
+    """Which cells cannot be written. Arguments as `hold`."""
+    on, off = ends(faults, drawn("faults", key, targets, place))
+    faulty: Array = on | off
+    return faulty
 
 
 def are_exact(device: Device) -> bool:

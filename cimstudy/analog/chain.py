@@ -5,7 +5,7 @@ Nothing here depends on a matrix or a chip. Currents are in cell units (one cell
 
 from cimstudy.analog import cells
 from cimstudy.analog.levels import Slice, slices_of
-from cimstudy.hardware import Crossbar, Dac, Differential, Hardware, Offset
+from cimstudy.hardware import Crossbar, Dac, Differential, Hardware, Offset, Voting
 
 SAME = 1e-9  # relative difference of a converter's step from a whole fraction of a level that is rounding, no more
 
@@ -97,11 +97,17 @@ def collapses(hardware: Hardware, rows: int) -> bool:
     """
     crossbar, exact = hardware.crossbar, cells.are_exact(hardware.device)
     limit = crossbar.current_limit
-    if not is_product(hardware):
+    if not is_product(hardware) or has_voted_slices(hardware):
         return False
     if limit is not None and not (exact and limit >= rows * sum(crossbar.weights.cells)):
         return False
     return crossbar.adc is None or (exact and has_every_code(hardware, rows))
+
+
+def has_voted_slices(hardware: Hardware) -> bool:
+    """Whether copies of some slices, but not of others, are voted on, so that slices count one by one."""
+    redundancy = hardware.architecture.redundancy
+    return isinstance(redundancy, Voting) and redundancy.slices is not None
 
 
 def has_every_code(hardware: Hardware, rows: int) -> bool:

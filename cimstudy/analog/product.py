@@ -5,18 +5,19 @@ pass that converts, weighs and adds it. Where nothing clips or rounds, slices, t
 Where converters see bare products, `bare.py` has the same loops with less between them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cimstudy.analog.bare import bare_products, is_bare
-from cimstudy.analog.converters import accumulates, conversion_of, meets_nothing, subtracts
+from cimstudy.analog.converters import Conversion, accumulates, conversion_of, meets_nothing, subtracts
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive
 from cimstudy.analog.levels import Array, real_array
 from cimstudy.analog.mapping import Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
+from cimstudy.analog.redundancy import first_voted, vote
 from cimstudy.analog.written import Outputs, Product, Reader, WrittenMatrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Differential, Offset
@@ -29,10 +30,12 @@ class ProgrammedMatrix(WrittenMatrix):
     """One weight matrix in the cells of one chip.
 
     reference : the columns that hold zero, one of each array of columns; None if the coding has none.
+    copies : others of the same cells, on whose outputs and the matrix's own there is a vote.
     compensation : (n_out,), what outputs are multiplied by against drift; None: nothing.
     """
 
     reference: WrittenMatrix | None
+    copies: tuple[WrittenMatrix, ...]
     compensation: Array | None
 
     @property
@@ -66,7 +69,7 @@ def multiply(matrix: ProgrammedMatrix, x: Array, first_vector: int) -> Array:
     driven, scales = drive(layout, x, noisy=matrix.is_noisy)
     zero = zero_sums(matrix, driven, first_vector)
     y = np.empty((len(x), layout.shape[1]), layout.dtype)
-    for vectors, columns, sums in products(matrix, driven, first_vector, y):
+    for vectors, columns, sums in products([matrix, *matrix.copies], driven, first_vector, y):
         if zero is not None:
             above = zero[vectors] if zero.shape[1] == 1 else zero[vectors][:, layout.arrays[columns]]
             np.subtract(sums, above, out=sums)
@@ -100,32 +103,38 @@ def zero_sums(matrix: ProgrammedMatrix, driven: Drive, first_vector: int) -> Arr
         found: Array = (zero_constant(layout) * levels).astype(layout.dtype)[:, None]
         return found
     found = np.empty((driven.pulses.shape[1], matrix.reference.layout.shape[1]), layout.dtype)
-    for vectors, columns, sums in products(matrix.reference, driven, first_vector, found):
+    for vectors, columns, sums in products([matrix.reference], driven, first_vector, found):
         found[vectors, columns] = sums
     return found
 
 
-def products(matrix: WrittenMatrix, driven: Drive, first_vector: int, space: Array) -> Iterator[Product]:
-    """Products of blocks of vectors and columns. space : (batch, n_out), where sums of a block may be put."""
-    if matrix.layout.collapsed:
-        return collapsed_products(matrix, driven, first_vector, space)
-    if is_bare(matrix, driven):
-        return bare_products(matrix, driven)
-    return converted_products(matrix, driven, first_vector)
+def products(copies: Sequence[WrittenMatrix], driven: Drive, first_vector: int, space: Array) -> Iterator[Product]:
+    """Products of blocks of vectors and columns: what the copies of a matrix vote for.
+
+    space : (batch, n_out), where sums of a block may be put.
+    """
+    first, layout = copies[0], copies[0].layout
+    if layout.collapsed:
+        spaces = [space, *(np.empty_like(space) for _ in copies[1:])]
+        found = [collapsed_product(*each, driven, first_vector) for each in zip(copies, spaces, strict=True)]
+        return iter([(slice(0, len(space)), slice(0, layout.shape[1]), vote(found, layout))])
+    if len(copies) == 1 and is_bare(first, driven):
+        return bare_products(first, driven)
+    return converted_products(copies, driven, first_vector)
 
 
-def collapsed_products(matrix: WrittenMatrix, driven: Drive, first_vector: int, sums: Array) -> Iterator[Product]:
-    """Products with one plane of weights, in `sums`, (batch, n_out)."""
+def collapsed_product(matrix: WrittenMatrix, sums: Array, driven: Drive, first_vector: int) -> Array:
+    """The product with one plane of weights, in `sums`, (batch, n_out)."""
     n_out = matrix.layout.shape[1]
     for columns in column_blocks(n_out):
         np.matmul(driven.pulses[0], matrix.planes[0, 0, :, columns], out=sums[:, columns])
     add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
-    yield slice(0, len(sums)), slice(0, n_out), sums
+    return sums
 
 
-def converted_products(matrix: WrittenMatrix, driven: Drive, first_vector: int) -> Iterator[Product]:
+def converted_products(copies: Sequence[WrittenMatrix], driven: Drive, first_vector: int) -> Iterator[Product]:
     """Sums over tiles, slices and pulses of what output converters give (or, behind a current limit, none)."""
-    layout = matrix.layout
+    layout = copies[0].layout
     cycles, batch, _ = driven.pulses.shape
     step = max(1, BUFFER_ROWS // cycles)
     conversion = conversion_of(layout, driven.weights)
@@ -135,15 +144,40 @@ def converted_products(matrix: WrittenMatrix, driven: Drive, first_vector: int) 
         for columns in column_blocks(layout.shape[1]):
             outputs = Outputs(first_vector + first, columns)
             sums = np.zeros((vectors.stop - vectors.start, columns.stop - columns.start), layout.dtype)
-            for reader, currents in currents_at_converters(matrix, block, outputs):
-                add_converter_noise(matrix, conversion, currents, reader, outputs)
-                drawn = None if matrix.converters is None else matrix.converters[reader][:, columns]
-                conversion.add(currents, reader, drawn, sums)
+            add_converted(copies, conversion, block, outputs, sums)
             yield vectors, columns, sums
 
 
+def add_converted(
+    copies: Sequence[WrittenMatrix], conversion: Conversion, block: list[Drive], outputs: Outputs, sums: Array
+) -> None:
+    """Add to `sums` (batch, n) what every converter gives; of slices with copies, what these vote for."""
+    first, layout = copies[0], copies[0].layout
+    voted = first_voted(layout) if len(copies) > 1 else len(first.planes)
+    others = [currents_at_converters(each, block, outputs, first_slice=voted) for each in copies[1:]]
+    for reader, currents in currents_at_converters(first, block, outputs):
+        if reader.slice < voted:
+            convert(first, conversion, (reader, currents), outputs, sums)
+            continue
+        found = np.zeros((len(copies), *sums.shape), sums.dtype)
+        reads = [(reader, currents), *map(next, others)]
+        for each, read, part in zip(copies, reads, found, strict=True):
+            convert(each, conversion, read, outputs, part)
+        sums += vote(list(found), layout)
+
+
+def convert(
+    matrix: WrittenMatrix, conversion: Conversion, read: tuple[Reader, Array], outputs: Outputs, sums: Array
+) -> None:
+    """Add to `sums` (batch, n) what a converter gives for currents, which are overwritten."""
+    reader, currents = read
+    add_converter_noise(matrix, conversion, currents, reader, outputs)
+    drawn = None if matrix.converters is None else matrix.converters[reader][:, outputs.columns]
+    conversion.add(currents, reader, drawn, sums)
+
+
 def currents_at_converters(
-    matrix: WrittenMatrix, block: list[Drive], outputs: Outputs
+    matrix: WrittenMatrix, block: list[Drive], outputs: Outputs, *, first_slice: int = 0
 ) -> Iterator[tuple[Reader, Array]]:
     """Column currents at every converter, (cycles, batch, n), in a buffer that the next step overwrites.
 
@@ -155,7 +189,7 @@ def currents_at_converters(
     buffers = np.empty((layout.lines, cycles, batch, columns.stop - columns.start), layout.dtype)
     direct = meets_nothing(layout, cycles)
     for tile, driven in enumerate(block):
-        for index in range(len(matrix.planes)):
+        for index in range(first_slice, len(matrix.planes)):
             for line, buffer in enumerate(buffers):
                 reader = Reader(tile, index, line)
                 put_currents(matrix, driven, reader, columns, buffer)

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from cimstudy.analog import cells, kernels, wired
+from cimstudy.analog import cells, kernels, redundancy, wired
 from cimstudy.analog.chain import currents_bend
 from cimstudy.analog.levels import Array, Slice, Targets
 from cimstudy.analog.mapping import Layout, Polarity, given
@@ -29,7 +29,8 @@ def program(layout: Layout, key: Key, time: float) -> ProgrammedMatrix:
     coding = layout.hardware.crossbar.weights
     referenced = isinstance(coding, Offset) and coding.subtraction == "reference_column"
     reference = write(reference_columns(layout), key.of("reference"), time) if referenced else None
-    return ProgrammedMatrix(**given(write(layout, key, time)), reference=reference, compensation=None)
+    copies = tuple(write(layout, redundancy.copy_key(key, number), time) for number in redundancy.copies(layout))
+    return ProgrammedMatrix(**given(write(layout, key, time)), reference=reference, copies=copies, compensation=None)
 
 
 def write(layout: Layout, key: Key, time: float = 0.0) -> WrittenMatrix:
@@ -43,7 +44,7 @@ def write(layout: Layout, key: Key, time: float = 0.0) -> WrittenMatrix:
     for rows in row_blocks(layout):
         for digit in every_digit:
             held = [
-                cells.hold(targets_of(layout, digit, polarity, rows), device, key, place, time)
+                redundancy.hold(targets_of(layout, digit, polarity, rows), layout, key, place, time)
                 for polarity, place in zip(layout.polarities, digit.places(rows, layout), strict=False)
             ]
             now = [each.now for each in held]

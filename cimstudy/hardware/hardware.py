@@ -15,6 +15,7 @@ from cimstudy.hardware.override import Override, named
 from cimstudy.hardware.part import Part, replaced
 from cimstudy.hardware.placement import ENGINES, OPERATORS, matches, operator_kind
 from cimstudy.hardware.presets import load_preset
+from cimstudy.hardware.redundancy import FaultFree, Voting
 
 
 class Hardware(Part):
@@ -39,6 +40,7 @@ class Hardware(Part):
         for hardware in found:
             check_solvable(hardware.device, hardware.crossbar)
             check_writable(hardware)
+            check_redundancy(hardware)
         return self
 
     def override(self, pattern: str, **parts: Any) -> Self:
@@ -83,13 +85,19 @@ def of_operator(hardware: Hardware, operator: str) -> Hardware:
 
 def overridden(hardware: Hardware, override: Override) -> Hardware:
     """The hardware with an override's parts everywhere, and no overrides."""
-    parts = {name: getattr(override, name) for name in ("device", "crossbar") if getattr(override, name) is not None}
-    architecture = hardware.architecture
+    given = {name: value for name, value in override if value is not None}
+    placement = hardware.architecture.placement
     if override.engine is not None:
         runs = {kind: override.engine for kind in OPERATORS if override.engine in ENGINES[kind]}
-        placement = type(architecture.placement)(**{**vars(architecture.placement), **runs})
-        architecture = architecture.replace("placement", placement)
-    return Hardware(**{"device": hardware.device, "crossbar": hardware.crossbar, "architecture": architecture, **parts})
+        placement = placement.model_copy(update=runs)
+    inner = {name: value for name, value in given.items() if name in Architecture.model_fields} | {
+        "placement": placement
+    }
+    return Hardware(
+        device=given.get("device", hardware.device),
+        crossbar=given.get("crossbar", hardware.crossbar),
+        architecture=Architecture(**{**vars(hardware.architecture), **inner, "name": hardware.architecture.name}),
+    )
 
 
 def integer_arithmetic(hardware: Hardware) -> Hardware:
@@ -125,6 +133,20 @@ def check_writable(hardware: Hardware) -> None:
             raise ValueError(
                 f"placement.{kind}='dynamic-crossbar' needs cells that are written at inference; "
                 f"{hardware.device.name} has device.rewritable=False"
+            )
+
+
+def check_redundancy(hardware: Hardware) -> None:
+    """Raise ValueError for redundancy that the crossbar or the cells cannot have."""
+    redundancy, weights = hardware.architecture.redundancy, hardware.crossbar.weights
+    if isinstance(redundancy, FaultFree):
+        redundancy.arrays(hardware.device.faults)
+    if isinstance(redundancy, Voting):
+        if weights.subtraction == "reference_column":
+            raise ValueError("redundancy of kind 'voting' is not for weights.subtraction='reference_column'")
+        if (redundancy.slices or 0) > weights.slices:
+            raise ValueError(
+                f"redundancy.slices={redundancy.slices}; allowed: up to {weights.slices}, the slices there are"
             )
 
 

@@ -8,9 +8,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from cimstudy.errors import InputError
 from cimstudy.hardware.crossbar import Crossbar
 from cimstudy.hardware.device import Device
+from cimstudy.hardware.nonlinear import ActivationUnit, NormUnit, SoftmaxUnit
 from cimstudy.hardware.part import Part
 from cimstudy.hardware.placement import Engine, Pattern
 from cimstudy.hardware.presets import load_preset
+from cimstudy.hardware.redundancy import Redundancy
 
 
 def named(kind: type[Part]) -> BeforeValidator:
@@ -40,6 +42,10 @@ class Override(Part):
     engine: Engine | None = Field(default=None, description="for those of the operators that can run there")
     device: Annotated[Device | None, named(Device)] = None
     crossbar: Annotated[Crossbar | None, named(Crossbar)] = None
+    redundancy: Redundancy | None = None
+    softmax: SoftmaxUnit | None = None
+    norm: NormUnit | None = None
+    activation: ActivationUnit | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -7,13 +7,14 @@ matrices one at a time, so each sequence is a product of its own.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
 from cimstudy.transformer.config import TransformerConfig
+from cimstudy.transformer.elementwise import exponentials
 
 Array = NDArray[np.float32]
 Places = NDArray[np.integer]
@@ -87,6 +88,11 @@ class View:
         return np.where(seen, np.float32(0), np.float32(-np.inf))
 
 
+def exact_softmax(_: "Block", scores: Array, /) -> tuple[Array, Array]:
+    """As `Softmax`, in single precision."""
+    return exponentials(scores)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Meeting:
     """The queries of one layer, and the keys and values that they meet.
@@ -94,6 +100,7 @@ class Meeting:
     q : (sequences, heads, Q, d), times the scale of scores.  k, v : (sequences, heads of their own, K, d or another
         width), key j at position j; query heads that share a key head or a value head lie side by side.
     positions : (sequences or 1, Q), of the queries, rising.  cap : scores become cap * tanh(score / cap).
+    softmax : of the scores.
     """
 
     q: Array
@@ -102,6 +109,7 @@ class Meeting:
     positions: Places
     view: View
     cap: float | None = None
+    softmax: "Softmax" = exact_softmax
 
     def blocks(self) -> Iterator[tuple["Block", Array]]:
         """Parts whose scores are computed together, each with what hides keys: (sequences or 1, 1, queries, keys)."""
@@ -120,6 +128,16 @@ class Block(NamedTuple):
     some: slice
     rows: slice
     keys: slice
+
+
+class Softmax(Protocol):
+    """How scores become weights."""
+
+    def __call__(self, block: Block, scores: Array, /) -> tuple[Array, Array]:
+        """Weights of scores (sequences, heads, queries, keys), and what they are to be divided by (..., 1).
+
+        Scores of keys that are not seen are minus infinity; their weights are 0.  May overwrite the scores.
+        """
 
 
 class Products(NamedTuple):
@@ -174,24 +192,13 @@ def attend(meeting: Meeting, products: Products | None = None, keep: Keep | None
         scores += mask
         if keep is not None:
             scores = np.where(keep(block, scores), scores, np.float32(-np.inf))
-        out[block.some, :, block.rows] = products.values(block, *exponentials(scores))
+        out[block.some, :, block.rows] = products.values(block, *meeting.softmax(block, scores))
     return out
 
 
 def capped(scores: Array, cap: float | None) -> Array:
     """Scores that cannot be beyond the cap."""
     return scores if cap is None else np.float32(cap) * np.tanh(scores / np.float32(cap))
-
-
-def exponentials(scores: Array) -> tuple[Array, Array]:
-    """Of scores (..., K), less the row's largest, and their sums (..., 1).  Overwrites the scores.
-
-    Where all scores are minus infinity the exponentials are 0, and their sum is given as 1.
-    """
-    scores -= np.maximum(scores.max(axis=-1, keepdims=True), np.finfo(np.float32).min)
-    np.exp(scores, out=scores)
-    sums: Array = scores.sum(axis=-1, keepdims=True)
-    return scores, np.where(sums > 0, sums, np.float32(1))
 
 
 def slices(length: int, step: int) -> Iterator[slice]:

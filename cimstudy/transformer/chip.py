@@ -19,10 +19,11 @@ from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, st
 from cimstudy.transformer.calibration import map_model, model_ranges
 from cimstudy.transformer.chunks import CHUNK, Client, Holder, cell_bytes
 from cimstudy.transformer.model import Model
-from cimstudy.transformer.network import SOFTMAX_ATTENTION, Attention, Linear
+from cimstudy.transformer.network import SOFTMAX_ATTENTION, Attention, Linear, Routed
 from cimstudy.transformer.operators import placed_matrices
 from cimstudy.transformer.schemes import Scheme, Setup, scheme_of
 from cimstudy.transformer.schemes.setup import Attending
+from cimstudy.transformer.units import EXACT, Units, units_of
 from cimstudy.transformer.watch import Watch
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -32,15 +33,19 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Chip:
     """A model in the cells of one chip. Matrices that the architecture keeps digital are not in `matrices`.
 
+    key : of the chip's draws; None: of a digital run, which has none.
     scheme : of attention; None: softmax attention, in digital.
     watch : if given, it sees each product beside the digital one of the same input, which costs a digital run more.
+    routed : if given, it is told which experts are asked.
     """
 
     model: Model
     hardware: Hardware
     matrices: Mapping[str, Matrix]
+    key: Key | None = None
     scheme: Scheme | None = None
     watch: Watch | None = None
+    routed: Routed | None = None
 
     def logits(
         self,
@@ -60,6 +65,8 @@ class Chip:
             tokens,
             self.linear(first_vector),
             self.attention(first_vector),
+            self.units(first_vector),
+            self.routed,
             lengths=lengths,
             token_types=token_types,
             cache=cache,
@@ -67,7 +74,12 @@ class Chip:
 
     def image_logits(self, images: Array, *, first_vector: int = 0) -> Array:
         """What this chip gives for images (..., channels, height, width), as `Model.image_logits`."""
-        return self.model.image_logits(images, self.linear(first_vector), self.attention(first_vector))
+        parts = self.linear(first_vector), self.attention(first_vector), self.units(first_vector)
+        return self.model.image_logits(images, *parts)
+
+    def units(self, first_vector: int = 0) -> Units:
+        """The units of this chip for softmax, norms and activations; their errors are keyed like read noise."""
+        return EXACT if self.key is None else units_of(self.hardware, self.key, first_vector)
 
     def attention(self, first_vector: int = 0) -> Attention:
         """The attention of this chip; its draws are keyed by vectors' numbers, as those of `linear`."""
@@ -139,7 +151,7 @@ def program(  # noqa: PLR0913 - a chip, and how to hold it
         ranges = model_ranges(model, hardware, calibration)
         matrices = {name: holder.matrix(hardware, name, ranges[name], key.of(name)) for name in names}
     scheme = scheme_of(Setup(model=model, hardware=hardware, key=key, time=time, tokens=calibration))
-    return Chip(model=model, hardware=hardware, matrices=matrices, scheme=scheme, watch=watch)
+    return Chip(model=model, hardware=hardware, matrices=matrices, key=key, scheme=scheme, watch=watch)
 
 
 def written(blocks: Sequence[Block], mapped: Sequence[MappedMatrix], key: Key, time: float) -> Matrix:

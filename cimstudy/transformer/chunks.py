@@ -15,7 +15,7 @@ import numpy as np
 
 from cimstudy.analog import Key, ProgrammedMatrix, Ranges, columns_together, map_columns, weight_planes
 from cimstudy.errors import InputError
-from cimstudy.hardware import Hardware
+from cimstudy.hardware import Hardware, arrays_of
 from cimstudy.transformer.blocks import Block, Matrix, block_keys, blocks_of, stacked
 from cimstudy.transformer.config import matrix_shapes
 from cimstudy.transformer.model import Model, load_model
@@ -47,7 +47,8 @@ def cell_bytes(model: Model, hardware: Hardware, names: list[str]) -> int:
 
     def held(name: str) -> int:
         own = hardware.of(name)
-        planes = weight_planes(own) * (1 if own.device.read_noise is None else 2)
+        planes = arrays_of(own.architecture.redundancy, None, weight_planes(own))
+        planes *= 1 if own.device.read_noise is None else 2
         return math.prod(shapes[name]) * (4 * planes + 2)
 
     return sum(map(held, names))

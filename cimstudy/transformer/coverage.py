@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cimstudy.hardware import Hardware
+from cimstudy.hardware import Hardware, arrays_of
+from cimstudy.hardware.placement import operator_kind
 from cimstudy.transformer.checkpoint import read_config
 from cimstudy.transformer.config import TransformerConfig, digital_shapes, matrix_shapes
 from cimstudy.transformer.operators import placed_matrices
@@ -52,7 +53,7 @@ def coverage(model: str | Path, hardware: Hardware) -> list[Item]:
     Reads config.json alone.  Raises InputError for a folder that is no known checkpoint.
     """
     config = read_config(model)
-    return [*matrices(config, hardware), *dynamic(config, hardware), *tables(config)]
+    return [*matrices(config, hardware), *dynamic(config, hardware), *tables(config, hardware)]
 
 
 def totals(items: Sequence[Item]) -> Iterator[str]:
@@ -64,7 +65,9 @@ def totals(items: Sequence[Item]) -> Iterator[str]:
     used = sum(item.arrays * item.utilisation for item in placed) / max(arrays, 1)
     yield f"{held} of {weights} weights ({100 * held / weights:.3g} %) in {arrays} arrays, {100 * used:.3g} % used"
     yield f"{100 * done / macs:.3g} % of the multiply-accumulates, for texts as long as the context"
-    yield "digital: products of queries, keys and values; softmax, norms, biases, activations, embeddings"
+    for engine in dict.fromkeys(item.engine for item in items if not item.arrays):
+        kinds = dict.fromkeys(kind_of(item.name) for item in items if not item.arrays and item.engine == engine)
+        yield f"{engine}: {', '.join(kinds)}"
 
 
 def matrices(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
@@ -78,7 +81,8 @@ def matrices(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
         crossbar = hardware.of(name).crossbar
         tiles = -(-n_in // crossbar.rows) * -(-n_out // crossbar.columns)
         used = n_in * n_out / (tiles * crossbar.rows * crossbar.columns)
-        arrays = tiles * crossbar.weights.slices
+        own = hardware.of(name)
+        arrays = tiles * arrays_of(own.architecture.redundancy, own.device.faults, crossbar.weights.slices)
         engine = hardware.engine(name)
         yield Item(name=name, shape=(n_in, n_out), macs=macs, engine=engine, arrays=arrays, utilisation=used)
 
@@ -92,17 +96,33 @@ def uses(config: TransformerConfig, name: str) -> float:
 
 
 def dynamic(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
-    """The products of activations: for each token of a sequence as long as the context."""
+    """Products of activations, for each token of a sequence as long as the context, and what is not linear."""
     for layer in range(config.layers):
         window = config.window(layer) or config.context
         seen = min(window, (config.context + 1) / 2) if config.causal else config.context
         macs = config.heads * config.head_width * seen
-        for part in ("scores", "values"):
-            engine = hardware.engine(f"layers.{config.group(layer)}.attention.{part}")
-            yield Item(name=f"layers.{layer}.attention.{part}", shape=(), macs=macs, engine=engine)
+        for part, share in (
+            ("attention.scores", 1),
+            ("attention.softmax", 0),
+            ("attention.values", 1),
+            ("ffn.activation", 0),
+        ):
+            engine = hardware.engine(f"layers.{config.group(layer)}.{part}")
+            yield Item(name=f"layers.{layer}.{part}", shape=(), macs=share * macs, engine=engine)
 
 
-def tables(config: TransformerConfig) -> Iterator[Item]:
-    """The weights that stay digital: embeddings, norms, biases."""
+def tables(config: TransformerConfig, hardware: Hardware) -> Iterator[Item]:
+    """The weights that no arrays hold: embeddings, norms, biases."""
     for name, shape in digital_shapes(config).items():
-        yield Item(name=name, shape=shape, macs=0)
+        norm = kind_of(name) == "norm"
+        yield Item(
+            name=name, shape=shape, macs=0, engine=hardware.engine(name.removesuffix(".bias")) if norm else "digital"
+        )
+
+
+def kind_of(name: str) -> str:
+    """What an operator or a table is, for people."""
+    kind = operator_kind(name.removesuffix(".bias"))
+    if name.endswith(".bias") and kind != "norm":
+        return "biases"
+    return "embeddings" if kind == "embedding" or name in {"positions", "token_types", "class_token"} else kind

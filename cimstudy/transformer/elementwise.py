@@ -9,18 +9,15 @@ from scipy.special import erf
 Array = NDArray[np.float32]
 
 
-def rms_norm(x: Array, gain: Array, eps: float) -> Array:
-    """Rows of x scaled to a root mean square of one, times the gain.  x : (..., width).  gain : (width,)."""
-    mean_square = np.vecdot(x, x)[..., None] / np.float32(x.shape[-1])
-    y: Array = x / np.sqrt(mean_square + np.float32(eps))
-    y *= gain
+def mean_square(x: Array) -> Array:
+    """Mean of the squares of each row.  x : (..., width).  Returns (..., 1)."""
+    y: Array = np.vecdot(x, x)[..., None] / np.float32(x.shape[-1])
     return y
 
 
-def layer_norm(x: Array, gain: Array, bias: Array, eps: float) -> Array:
-    """Rows of x moved to a mean of zero and scaled to a variance of one, times the gain, plus the bias."""
-    y = rms_norm(x - x.mean(axis=-1, keepdims=True), gain, eps)
-    y += bias
+def normalised(x: Array, eps: float) -> Array:
+    """Rows of x scaled to a root mean square of one.  x : (..., width)."""
+    y: Array = x / np.sqrt(mean_square(x) + np.float32(eps))
     return y
 
 
@@ -59,11 +56,25 @@ def relu(x: Array) -> Array:
     return y
 
 
-def softmax(x: Array) -> Array:
-    """Exponentials over their sum, along the last axis."""
-    y: Array = np.exp(x - x.max(axis=-1, keepdims=True))
-    y /= y.sum(axis=-1, keepdims=True)
-    return y
+def exponentials(scores: Array) -> tuple[Array, Array]:
+    """Of scores (..., K), less the row's largest, and their sums (..., 1).  Overwrites the scores.
+
+    Where all scores are minus infinity the exponentials are 0, and their sum is given as 1.
+    """
+    scores = below_largest(scores)
+    return over_sums(np.exp(scores, out=scores))
+
+
+def below_largest(scores: Array) -> Array:
+    """Scores less the largest of their row, which are minus infinity if all of the row are.  Overwrites the scores."""
+    scores -= np.maximum(scores.max(axis=-1, keepdims=True), np.finfo(np.float32).min)
+    return scores
+
+
+def over_sums(weights: Array) -> tuple[Array, Array]:
+    """Weights (..., K) and their sums (..., 1), which are 1 where there is nothing to divide."""
+    sums: Array = weights.sum(axis=-1, keepdims=True)
+    return weights, np.where(sums > 0, sums, np.float32(1))
 
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {

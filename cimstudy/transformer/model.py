@@ -12,7 +12,17 @@ from cimstudy.errors import InputError
 from cimstudy.transformer.attention import Cache
 from cimstudy.transformer.checkpoint import BUNDLED, read_checkpoint
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes
-from cimstudy.transformer.network import SOFTMAX_ATTENTION, Attention, Linear, Pass, embed, embed_images, forward
+from cimstudy.transformer.network import (
+    SOFTMAX_ATTENTION,
+    Attention,
+    Linear,
+    Pass,
+    Routed,
+    embed,
+    embed_images,
+    forward,
+)
+from cimstudy.transformer.units import EXACT, Units
 
 Array = NDArray[np.float32]
 Integers = NDArray[np.integer]
@@ -44,6 +54,8 @@ class Model:
         tokens: ArrayLike,
         linear: Linear | None = None,
         attention: Attention | None = None,
+        units: Units = EXACT,
+        routed: Routed | None = None,
         *,
         lengths: ArrayLike | None = None,
         token_types: ArrayLike = 0,
@@ -57,6 +69,7 @@ class Model:
         linear : the product of activations with a static matrix, called as (name, x) with x (sequences, T, n_in),
             float32; returns (sequences, T, n_out), float32.  None: the digital product.
         attention : what replaces softmax attention, called as `network.Attention` says.
+        units : for softmax, norms and activations.  routed : is told which experts are asked.
         lengths : (...,), tokens of each sequence that count; what comes out behind them means nothing.  None: all T.
         token_types : (..., T) or one for all: which sentence of a pair a token is of, for models that know pairs.
         cache : of what came before; the tokens go on where it ends, and it grows by them.
@@ -70,6 +83,8 @@ class Model:
             model=self,
             linear=linear or self.product,
             attend=attention or SOFTMAX_ATTENTION,
+            units=units,
+            routed=routed,
             positions=positions,
             lengths=counts,
             cache=cache,
@@ -81,11 +96,11 @@ class Model:
         return out.reshape(*shape, out.shape[-1])
 
     def image_logits(
-        self, images: ArrayLike, linear: Linear | None = None, attention: Attention | None = None
+        self, images: ArrayLike, linear: Linear | None = None, attention: Attention | None = None, units: Units = EXACT
     ) -> Array:
         """Logits of images (..., channels, height, width), scaled as the model was trained: (..., classes), float32.
 
-        A model without a head gives vectors (..., patches + 1, width).  linear, attention : as for `logits`.
+        A model without a head gives vectors (..., patches + 1, width).  linear, attention, units : as for `logits`.
         Raises InputError for a model of text, and for images of another size than the model's.
         """
         pixels = np.asarray(images, np.float32)
@@ -94,6 +109,7 @@ class Model:
             model=self,
             linear=linear or self.product,
             attend=attention or SOFTMAX_ATTENTION,
+            units=units,
             positions=np.arange(self.config.context)[None],
         )
         out = forward(run, embed_images(run, flat))

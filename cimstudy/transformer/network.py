@@ -1,9 +1,9 @@
-"""The forward pass of a transformer, in one file; the matrix products and attention are arguments.
+"""The forward pass of a transformer, in one file; matrix products, attention and what is not linear are arguments.
 
 `linear(name, x)` is the product of `x` with the static matrix `name`: digital, or a chip's. `attend(run, layer, name,
-x)` leads from a layer's input to what its output projection takes: `SOFTMAX_ATTENTION`, or a chip's. Everything else
-(norms, positions, biases) is float32 and the same in both. A family of models differs from another by the flags of its
-config and nothing else.
+x)` leads from a layer's input to what its output projection takes: `SOFTMAX_ATTENTION`, or a chip's. `units` are for
+softmax, norms and activations: exact, or a chip's. Everything else (positions, biases) is float32 and the same in both.
+A family of models differs from another by the flags of its config and nothing else.
 
 A sequence's results do not depend, bit for bit, on the other sequences of the batch, and an injected product should
 keep it so.
@@ -16,10 +16,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cimstudy.transformer.attention import Cache, Meeting, View, attend, merge_heads, split_heads
+from cimstudy.transformer.attention import Block, Cache, Meeting, View, attend, merge_heads, split_heads
 from cimstudy.transformer.config import TransformerConfig
-from cimstudy.transformer.elementwise import ACTIVATIONS, layer_norm, rms_norm, softmax
 from cimstudy.transformer.rotary import rotate
+from cimstudy.transformer.units import EXACT, Units
 
 Array = NDArray[np.float32]
 Places = NDArray[np.integer]
@@ -51,6 +51,14 @@ class Attention(Protocol):
         ...
 
 
+class Routed(Protocol):
+    """Who wants to know which experts are asked."""
+
+    def __call__(self, name: str, chosen: Places, /) -> None:
+        """The experts (tokens, experts_per_token) that tokens ask in the FFN called `name`, of tokens that count."""
+        ...
+
+
 class Weighted(Protocol):
     """What the forward pass reads of a model."""
 
@@ -67,15 +75,18 @@ class Weighted(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One run of the network over a batch: the model, its product and attention, and where the tokens stand.
+    """One run of the network over a batch: the model, its product, attention and units, and where the tokens stand.
 
     positions : (sequences or 1, T), places of the tokens in their sequences.
     lengths : (sequences,), of texts that are shorter than the batch; None: all are as long.
+    routed : is told which experts are asked.
     """
 
     model: Weighted
     linear: Linear
     attend: Attention
+    units: Units = EXACT
+    routed: "Routed | None" = None
     positions: Places
     lengths: Places | None = None
     cache: Cache | None = None
@@ -100,11 +111,14 @@ class Pass:
         return y if bias is None else y + bias
 
     def norm(self, name: str, x: Array) -> Array:
-        """Rows of x normalised."""
-        weights, eps = self.model.weights, self.config.norm_eps
-        if self.config.norm == "rms":
-            return rms_norm(x, weights[name], eps)
-        return layer_norm(x, weights[name], weights[f"{name}.bias"], eps)
+        """Rows of x normalised: to a root mean square of one, or to a mean of zero and a variance of one."""
+        weights, layer = self.model.weights, self.config.norm == "layer"
+        centred = x - x.mean(axis=-1, keepdims=True) if layer else x
+        y = self.units.norm(name, centred, self.config.norm_eps)
+        y *= weights[name]
+        if layer:
+            y += weights[f"{name}.bias"]
+        return y
 
 
 def forward(run: Pass, x: Array) -> Array:
@@ -222,13 +236,32 @@ def meeting(run: Pass, layer: int, parts: tuple[Array, Array, Array]) -> Meeting
         positions=run.positions,
         view=View(causal=config.causal, window=config.window(layer), lengths=lengths),
         cap=config.score_cap,
+        softmax=AttentionSoftmax(
+            units=run.units, name=f"layers.{config.group(layer)}.attention.softmax", shape=q.shape
+        ),
     )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AttentionSoftmax:
+    """The softmax of one layer's attention.  shape : of its queries, (sequences, heads, Q, d_head)."""
+
+    units: Units
+    name: str
+    shape: tuple[int, ...]
+
+    def __call__(self, block: Block, scores: Array, /) -> tuple[Array, Array]:
+        """As `attention.Softmax`."""
+        vectors = np.arange(self.shape[0] * self.shape[2]).reshape(self.shape[0], -1)
+        return self.units.softmax(self.name, scores, vectors[block.some, block.rows], block.keys.start)
 
 
 def head_norm(run: Pass, name: str, x: Array) -> Array:
     """RMS norm of each head's entries.  x : (sequences, T, heads d_head)."""
     gain = run.model.weights[name]
-    return rms_norm(x.reshape(*x.shape[:2], -1, len(gain)), gain, run.config.norm_eps).reshape(x.shape)
+    y = run.units.norm(name, x.reshape(*x.shape[:2], -1, len(gain)), run.config.norm_eps)
+    y *= gain
+    return y.reshape(x.shape)
 
 
 def ffn(run: Pass, name: str, x: Array) -> Array:
@@ -245,9 +278,14 @@ def ffn(run: Pass, name: str, x: Array) -> Array:
 
 def routes(run: Pass, name: str, x: Array) -> Iterator[tuple[int, Places, Array]]:
     """Each expert that is asked: its number, the tokens (n,) that ask it, and its share of their results (n,)."""
-    shares = softmax(run.product(f"{name}.router", x)).reshape(-1, run.config.experts)
+    scores = run.product(f"{name}.router", x)
+    vectors = np.arange(scores.shape[0] * scores.shape[1]).reshape(scores.shape[:2])
+    weights, sums = run.units.softmax(f"{name}.softmax", scores[:, None], vectors, 0)
+    shares = (weights / sums).reshape(-1, run.config.experts)
     count = run.config.experts_per_token
     chosen = np.argsort(-shares, axis=-1, kind="stable")[:, :count]  # (tokens, count)
+    if run.routed is not None:
+        run.routed(name, chosen if run.lengths is None else chosen[counts(run, x.shape[1])])
     taken = np.take_along_axis(shares, chosen, axis=-1)
     taken /= taken.sum(axis=-1, keepdims=True)
     for expert in range(run.config.experts):
@@ -256,14 +294,20 @@ def routes(run: Pass, name: str, x: Array) -> Iterator[tuple[int, Places, Array]
             yield expert, rows, taken[rows, places]
 
 
+def counts(run: Pass, length: int) -> NDArray[np.bool_]:
+    """Which of the flattened tokens are within the lengths of their texts, (tokens,)."""
+    assert run.lengths is not None  # noqa: S101 - the caller's branch, for the type checker
+    found: NDArray[np.bool_] = (np.arange(length) < run.lengths[:, None]).ravel()
+    return found
+
+
 def dense_ffn(run: Pass, name: str, x: Array, rows: Places | None = None) -> Array:
     """Activation of x W_up, or of x W_gate times x W_up, times W_down."""
-    activation = ACTIVATIONS[run.config.activation]
+    first = run.product(f"{name}.gate" if run.config.gated else f"{name}.up", x, rows)
+    operator = f"{name.partition('.experts.')[0]}.activation"
+    hidden = run.units.activation(operator, run.config.activation, first, rows)
     if run.config.gated:
-        hidden = activation(run.product(f"{name}.gate", x, rows))
         hidden *= run.product(f"{name}.up", x, rows)
-    else:
-        hidden = activation(run.product(f"{name}.up", x, rows))
     return run.product(f"{name}.down", hidden, rows)
 
 
@@ -275,10 +319,11 @@ def head(run: Pass, x: Array) -> Array:
     if config.head == "classes":
         x = x[:, :1]  # a first token stands for the whole
         if config.pool is not None:
-            x = ACTIVATIONS[config.pool](run.product("head.pool", x))
+            x = run.units.activation("head.activation", config.pool, run.product("head.pool", x))
         return run.product("head", x)[:, 0]
     if config.head == "masked":
-        x = run.norm("head.norm", ACTIVATIONS[config.activation](run.product("head.transform", x)))
+        x = run.units.activation("head.activation", config.activation, run.product("head.transform", x))
+        x = run.norm("head.norm", x)
     elif config.embedding_width is not None:
         x = run.product("head.projection", x)
     logits = run.product("head", x)

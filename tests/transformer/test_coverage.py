@@ -5,8 +5,9 @@ import math
 import pytest
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Crossbar, Differential, Hardware
+from cimstudy.hardware import Crossbar, Differential, Hardware, Voting
 from cimstudy.transformer import coverage, load_model
+from cimstudy.transformer.coverage import totals
 
 SLICED = Hardware(crossbar=Crossbar(rows=100, columns=64, weights=Differential(slice_bits=2)))
 
@@ -40,3 +41,20 @@ def test_products_of_activations_are_counted_by_what_a_token_sees() -> None:
 def test_a_folder_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="no model at '/nowhere'"):
         coverage("/nowhere", SLICED)
+
+
+def test_engines_are_listed_with_what_they_run() -> None:
+    hardware = SLICED.override("layers.0.*", engine="sram-cim").replace("architecture.placement.norm", "near-memory")
+    items = coverage("bundled", hardware)
+    engines = {item.name: item.engine for item in items}
+    assert engines["layers.0.attention.q"] == engines["layers.0.attention.scores"] == "sram-cim"
+    assert engines["layers.1.attention.q"] == "crossbar"
+    assert engines["layers.1.ffn.norm"] == "near-memory"
+    assert "near-memory: norm" in list(totals(items))
+
+
+def test_copies_are_counted() -> None:
+    voting = SLICED.replace("architecture.redundancy", Voting(slices=1)).override("head", redundancy=Voting())
+    plain, found = ({item.name: item.arrays for item in coverage("bundled", each)} for each in (SLICED, voting))
+    assert found["layers.0.ffn.up"] == plain["layers.0.ffn.up"] * 6 / 4
+    assert found["head"] == 3 * plain["head"]

@@ -19,10 +19,10 @@ from cimstudy.transformer.attention import (
     capped,
     digital_scores,
     digital_values,
-    exponentials,
     merge_heads,
 )
 from cimstudy.transformer.calibration import Tokens
+from cimstudy.transformer.elementwise import exponentials
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.operands import calibration_meetings

@@ -17,7 +17,7 @@ from cimstudy.analog import Key, Listed, ProgrammedMatrix, Ranges, map_columns
 from cimstudy.analog.ranges import adc_ranges, input_range
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
-from cimstudy.transformer.attention import Block, Meeting, Products, capped, digital, digital_scores, exponentials
+from cimstudy.transformer.attention import Block, Meeting, Products, capped, digital, digital_scores
 from cimstudy.transformer.calibration import Tokens, ideal
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Pass, SoftmaxAttention
@@ -234,7 +234,7 @@ def probabilities(met: Meeting, step: int) -> Array:
     """Softmax of the scores of every `step`-th query: (sequences, heads, queries, keys)."""
     found = np.zeros((*met.q.shape[:3], met.k.shape[2]), np.float32)
     for block, mask in met.blocks():
-        weights, sums = exponentials(capped(digital_scores(met, block), met.cap) + mask)
+        weights, sums = met.softmax(block, capped(digital_scores(met, block), met.cap) + mask)
         found[block.some, :, block.rows, block.keys] = weights / sums
     return found[:, :, ::step]
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import TokenPruning
-from cimstudy.transformer.attention import Block, Meeting, exponentials
+from cimstudy.transformer.attention import Block, Meeting
+from cimstudy.transformer.elementwise import exponentials
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.kept import attend_to_kept, true_top
 from cimstudy.transformer.schemes.operands import Operands
