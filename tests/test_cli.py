@@ -528,7 +528,7 @@ def test_inspect_shows_what_runs_where(cimstudy: Run) -> None:
     done = cimstudy("inspect", "bundled", "--hardware", "sliced-128", "--set", "crossbar.rows=64")
     assert done.returncode == 0
     assert ["layers.0.attention.q", "192", "x", "192", "crossbar", "24", "75", "%"] in words(done.stdout)
-    assert "digital: products of queries, keys and values" in done.stdout
+    assert "digital: scores, softmax, values, activation, embeddings, norm" in done.stdout
     as_json = json.loads(cimstudy("inspect", "bundled", "--json").stdout)
     assert as_json[0]["name"] == "layers.0.attention.q"
     assert cimstudy("inspect", "/nowhere").returncode == 2

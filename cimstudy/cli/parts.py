@@ -40,11 +40,15 @@ def show_preset(
     print_table(("field", "value", "unit or meaning", "confidence", "source"), preset_rows(entry))
     for number, source in enumerate(cited(entry), start=1):
         print(f"[{number}] {source}")
+    if entry.published:
+        print()
+        print_table(("published", "value", "units", "baseline", "confidence"), published_rows(entry))
     return DONE
 
 
 def preset_rows(entry: "Preset") -> Iterator[tuple[str, ...]]:
     """Name, value, meaning, confidence and number of the source, of everything that a preset says."""
+    from cimstudy.hardware.presets import UNKNOWN  # noqa: PLC0415
     from cimstudy.hardware.sources import cited, leaves, meaning, source_of  # noqa: PLC0415
 
     built, sources = entry.build(), cited(entry)
@@ -52,6 +56,26 @@ def preset_rows(entry: "Preset") -> Iterator[tuple[str, ...]]:
         known = source_of(entry, path)
         trust = ("-", "-") if known is None else (known.confidence, f"[{sources.index(known.source) + 1}]")
         yield path, f"{value:g}" if isinstance(value, float) else str(value), meaning(built, path), *trust
+    said = {path for path, _ in leaves(entry.values)}
+    for path in entry.unknown:
+        if not any(f"{other}.".startswith(f"{path}.") for other in said):
+            value = built.at(path)
+            shown = value.name if hasattr(value, "name") else value
+            yield path, str(shown), meaning(built, path), UNKNOWN.confidence, f"[{sources.index(UNKNOWN.source) + 1}]"
+
+
+def published_rows(entry: "Preset") -> Iterator[tuple[str, ...]]:
+    """Quantity, value, units, baseline and confidence of the figures that the authors of an accelerator report."""
+    for number in entry.published:
+        values = number.value if isinstance(number.value, tuple) else (number.value,)
+        what = number.quantity if number.note is None else f"{number.quantity} ({number.note})"
+        yield (
+            what,
+            " to ".join(f"{value:g}" for value in values),
+            number.units,
+            number.baseline or "-",
+            number.confidence,
+        )
 
 
 def inspect_model(

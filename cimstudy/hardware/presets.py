@@ -4,7 +4,7 @@ A file of one's own, TOML or a CSV of measured statistics, is named by its path 
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -26,11 +26,30 @@ class Source:
     """Where a preset's number comes from, and how far to trust it.
 
     `confidence` is `code` (read in an open implementation), `abstract` (from the paper's abstract), `secondary` (from a
-    digest of the paper), `assumed` (a choice of ours, to be overridden) or `measured` (the user's own).
+    digest of the paper), `assumed` (a choice of ours, to be overridden), `measured` (the user's own) or `unknown` (no
+    source says it; what stands there is ours).
     """
 
     source: str
     confidence: str
+
+
+UNKNOWN = Source(source="no source says it; a choice of this project stands in its place", confidence="unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A number that the authors of an accelerator report.
+
+    value : or the least and the largest.  units : SI, or "ratio" to a baseline, or "fraction".
+    """
+
+    quantity: str
+    value: float | tuple[float, float]
+    units: str
+    confidence: str
+    baseline: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +61,10 @@ class Preset:
     summary: str
     values: Mapping[str, Any]
     sources: Mapping[str, Source] = field(default_factory=dict)  # by field name
+    unknown: tuple[str, ...] = ()  # fields that no source says
+    published: tuple[Published, ...] = ()
+    year: int | None = None  # of an accelerator
+    technology: str | None = None
 
     def build(self) -> Part:
         """The description itself, validated."""
@@ -68,10 +91,34 @@ def presets() -> tuple[Preset, ...]:
 def read_preset(text: str) -> Preset:
     """A preset from the text of its TOML file. Raises KeyError or TypeError for what a preset lacks."""
     table = tomllib.loads(text)
-    sources = {name: Source(**entry) for name, entry in table.get("sources", {}).items()}
+    unknown = tuple(table.get("unknown", ()))
+    said = {name: Source(**entry) for name, entry in table.get("sources", {}).items()}
     return Preset(
-        name=table["name"], kind=table["kind"], summary=table["summary"], values=table["values"], sources=sources
+        name=table["name"],
+        kind=table["kind"],
+        summary=table["summary"],
+        values=without(table["values"], table.get("absent", ())),
+        sources=said | dict.fromkeys(unknown, UNKNOWN),
+        unknown=unknown,
+        published=tuple(published_of(entry) for entry in table.get("published", ())),
+        year=table.get("year"),
+        technology=table.get("technology"),
     )
+
+
+def without(values: Mapping[str, Any], absent: Iterable[str]) -> dict[str, Any]:
+    """Values with None at the dotted paths of what is not there, which TOML cannot say."""
+    found = dict(values)
+    for path in absent:
+        name, _, rest = path.partition(".")
+        found[name] = without(found.get(name, {}), [rest]) if rest else None
+    return found
+
+
+def published_of(entry: Mapping[str, Any]) -> Published:
+    """A reported number from its table."""
+    value = entry["value"]
+    return Published(**{**entry, "value": tuple(map(float, value)) if isinstance(value, list) else float(value)})
 
 
 def load_preset(name: str) -> Preset:

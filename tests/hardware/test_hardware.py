@@ -20,6 +20,7 @@ from cimstudy.hardware import (
     presets,
 )
 from cimstudy.hardware.placement import matches, operator_kind
+from cimstudy.hardware.sources import leaves, source_of
 
 NOISY = (
     Hardware(device=Device(programming=NormalOfRange(std=0.05)))
@@ -242,7 +243,8 @@ def test_every_preset_builds_and_names_its_sources(name):
     entry = load_preset(name)
     assert entry.summary
     assert entry.sources
-    assert {source.confidence for source in entry.sources.values()} <= {"code", "abstract", "secondary", "assumed"}
+    trust = {"code", "abstract", "secondary", "assumed", "unknown"}
+    assert {source.confidence for source in entry.sources.values()} <= trust
     assert isinstance(entry.build(), Device | Crossbar | Architecture | Hardware)
 
 
@@ -259,6 +261,38 @@ def test_every_number_of_a_device_has_a_source(entry):
 
     for path in numbers("", entry.values):
         assert any(f"{path}.".startswith(f"{name}.") for name in entry.sources), path
+
+
+ACCELERATORS = [entry for entry in presets() if entry.technology is not None]
+
+
+def test_the_accelerators_of_the_survey_are_there():
+    assert len(ACCELERATORS) == 35
+    assert {"att", "retransformer", "x-former", "transpim", "hardsea", "race-it"} <= {
+        entry.name for entry in ACCELERATORS
+    }
+
+
+@pytest.mark.parametrize("entry", ACCELERATORS, ids=lambda entry: entry.name)
+def test_every_value_of_an_accelerator_has_a_source_or_is_unknown(entry):
+    built = entry.build()
+    assert entry.year
+    for path, _ in leaves(entry.values):
+        assert source_of(entry, path) is not None, path
+    for path in entry.unknown:
+        built.at(path)
+        assert source_of(entry, path).confidence == "unknown"
+    for number in entry.published:
+        assert number.confidence in {"abstract", "secondary"}
+        low, high = number.value if isinstance(number.value, tuple) else (number.value, number.value)
+        assert low <= high
+
+
+def test_digital_memories_compute_exactly():
+    """Their products are integers', whatever the device."""
+    for name in ("transpim", "trancim", "pim-gpt", "sal-pim"):
+        own = preset(name).of("layers.0.ffn.up")
+        assert (own.device, own.crossbar.adc) == (Device(), None)
 
 
 # sigma in S at g / g_max = 0, 0.25, 0.5, 0.75, 1, as the sources' own code gives them
