@@ -3,6 +3,7 @@
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from cimstudy.transformer.activity import activity
 from cimstudy.transformer.operators import check_overrides
 from cimstudy.transformer.watch import Watch
 from cimstudy.workloads.costing import Costing, activity_entries, coefficients_checksum, costing_if_true
+from cimstudy.workloads.mixtures import ROUTING, Requests, routing_metrics
 from cimstudy.workloads.shapes import shape_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -68,17 +70,19 @@ class OnChip(Part):
     @property
     def metrics(self) -> Mapping[str, Metric]:
         """What a case returns."""
+        routing = ROUTING if loaded(self.model).config.experts else {}
         noise = {"signal_to_noise": SIGNAL_TO_NOISE} if self.by_layer else {}
-        return {**self.scores, **noise, **(self.cost.metrics if self.cost else {})}
+        return {**self.scores, **routing, **noise, **(self.cost.metrics if self.cost else {})}
 
     @property
     def coordinates(self) -> Mapping[str, Sequence[Any]]:
         """Labels along the metrics' own dimensions."""
-        costs = self.cost.coordinates if self.cost else {}
-        if not self.by_layer:
-            return costs
-        layers, operators = axes(loaded(self.model))
-        return {**costs, "layer": layers, "operator": operators}
+        model = loaded(self.model)
+        layers, operators = axes(model)
+        found: dict[str, Sequence[Any]] = dict(self.cost.coordinates) if self.cost else {}
+        if model.config.experts:
+            found |= {"layer": layers, "expert": range(model.config.experts)}
+        return found | ({"layer": layers, "operator": operators} if self.by_layer else {})
 
     def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> dict[str, Any]:
         """Metrics of chip `trial` of a hardware."""
@@ -87,7 +91,13 @@ class OnChip(Part):
         chip = program(
             model, hardware, seed=seed, trial=trial, calibration=self.calibration(), watch=watch, time=self.time
         )
+        requests = Requests()
+        if model.config.experts:
+            chip = replace(chip, routed=requests)
         found = self.score(self.outputs(chip), digital_outputs(self))
+        if model.config.experts:
+            routing = requests.by_layer(), digital_requests(self.replace("time", 0.0))
+            found |= routing_metrics(*routing, model.config.experts)
         if watch is not None and self.by_layer:
             found["signal_to_noise"] = signal_to_noise(model, watch)
         if watch is None or self.cost is None:
@@ -138,6 +148,16 @@ def kept_outputs(workload: OnChip) -> list[Any]:
 def digital_run(workload: OnChip) -> Iterator[Any]:
     """What the digital run gives, part by part: a chip with no matrices is digital."""
     return workload.outputs(Chip(model=loaded(workload.model), hardware=Hardware(), matrices={}))
+
+
+@lru_cache(maxsize=2)
+def digital_requests(workload: OnChip) -> Array:
+    """The experts that the digital run asks for, (layers, tokens, experts_per_token)."""
+    requests = Requests()
+    chip = Chip(model=loaded(workload.model), hardware=Hardware(), matrices={}, routed=requests)
+    for _ in workload.outputs(chip):
+        pass
+    return requests.by_layer()
 
 
 def axes(model: Model) -> tuple[list[int], list[str]]:

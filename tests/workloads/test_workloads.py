@@ -20,6 +20,7 @@ from cimstudy.workloads import (
     MaskedLanguageModel,
     MultipleChoice,
 )
+from cimstudy.workloads.mixtures import routing_metrics
 from cimstudy.workloads.windows import text_windows
 
 Checkpoint = Callable[..., Path]
@@ -202,6 +203,31 @@ def test_read_noise_of_an_expert_belongs_to_the_token(checkpoint: Checkpoint, tm
     changed = tokens.copy()
     changed[1] = 7
     np.testing.assert_array_equal(chip.logits(tokens)[0], chip.logits(changed)[0])
+
+
+def test_a_mixture_tells_who_is_asked(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Loads are shares; a router that sees what the digital run sees asks the same, a noisy one does not."""
+    folder = checkpoint("MixtralForCausalLM", "MixtralConfig", num_key_value_heads=2, num_local_experts=3)
+    tokens = tmp_path / "tokens.npy"
+    np.save(tokens, np.random.default_rng(0).integers(5, 26, 64))
+    workload = LanguageModel(model=str(folder), text=str(tokens), tokens=None)
+    assert workload.metrics["expert_load"].dims == ("layer", "expert")
+    assert list(workload.coordinates["expert"]) == [0, 1, 2]
+    exact = workload(Hardware(architecture="digital"), seed=0, trial=0)
+    np.testing.assert_allclose(exact["expert_load"].sum(axis=-1), 1)
+    assert (exact["router_agreement"] == 1).all()
+    noisy = Hardware(device=Device(programming=NormalOfRange(std=0.5)), crossbar=Crossbar(adc=None))
+    found = workload(noisy.replace("architecture", "digital").override("*.router", engine="crossbar"), seed=0, trial=0)
+    assert (found["router_agreement"] < 1).any()
+    assert (found["router_agreement"] >= 1 / 3).all()  # two of three are asked: one at least is the same
+    assert set(workload.reference()) <= set(workload.scores)
+
+
+def test_requests_are_compared_token_by_token() -> None:
+    found, expected = np.array([[[0, 1], [2, 1], [0, 2]]]), np.array([[[1, 0], [1, 0], [1, 3]]])
+    metrics = routing_metrics(found, expected, 4)
+    np.testing.assert_allclose(metrics["expert_load"], [[2 / 6, 2 / 6, 2 / 6, 0]])
+    np.testing.assert_allclose(metrics["router_agreement"], [3 / 6])
 
 
 def test_sampling_follows_the_odds() -> None:
