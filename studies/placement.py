@@ -9,21 +9,13 @@ chips each.
 """
 
 import cimstudy as cim
-from cimstudy.hardware import Placement
 
 PLACES = {
-    "attention": {"projections"},
-    "feed-forward": {"ffn"},
-    "both": {"projections", "ffn"},
-    "all": {"embedding", "projections", "ffn", "head"},
+    "attention": {"ffn": "digital", "head": "digital"},
+    "feed-forward": {"projections": "digital", "head": "digital"},
+    "both": {"head": "digital"},
+    "all": {},
 }
-
-
-def with_crossbars(name: str) -> cim.Architecture:
-    """An architecture of this name that holds its matrices in crossbars, and all else in a digital unit."""
-    engines = dict.fromkeys(Placement.model_fields, "digital") | dict.fromkeys(PLACES[name], "crossbar")
-    return cim.Architecture(name=name, placement=Placement.model_validate(engines))
-
 
 study = cim.Study(
     name="placement",
@@ -31,7 +23,7 @@ study = cim.Study(
     hardware=cim.Hardware(device="rram-neurram", crossbar="sliced-128"),
     space=cim.Grid(
         {
-            "architecture": [with_crossbars(name) for name in PLACES],
+            "architecture": [cim.Architecture(name=name, placement=placed) for name, placed in PLACES.items()],
             "crossbar.rows": [64, 128, 256],
             "crossbar.adc.bits": [5, 8],
         }
