@@ -25,7 +25,7 @@ from cimstudy.hardware import (
 
 RNG = np.random.default_rng(0)
 W = RNG.standard_normal((300, 200)).astype(np.float32)
-X = RNG.standard_normal((4, 300)).astype(np.float32)
+X = RNG.standard_normal((32, 300)).astype(np.float32)
 LINEAR = Crossbar(weights=Differential(bits=None), dac=None, adc=None)
 CONVERTED = Crossbar(weights=Differential(bits=7, slice_bits=2), adc=Adc(bits=8, range="full"))
 NOISY = Device(programming=NormalOfRange(std=0.05))
