@@ -17,9 +17,11 @@ import zarr
 
 from cimstudy.analysis import shown, table
 from cimstudy.cli.options import assignment, file_name
+from cimstudy.cli.parts import preset_rows
 from cimstudy.cli.printing import duration
 from cimstudy.errors import InputError
-from cimstudy.hardware import presets
+from cimstudy.hardware import Preset, load_preset, presets
+from cimstudy.hardware.sources import cited
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -435,21 +437,30 @@ def test_presets_lists_every_preset(cimstudy: Run) -> None:
     assert {preset.name for preset in presets()} <= set(first)
 
 
-@pytest.mark.parametrize("name", [preset.name for preset in presets()])
-def test_presets_show_prints_each_value_with_source_and_confidence(cimstudy: Run, name: str) -> None:
-    found = cimstudy("presets", "show", name)
-    preset = next(preset for preset in presets() if preset.name == name)
+def test_presets_show_prints_each_value_with_source_and_confidence(cimstudy: Run) -> None:
+    found = cimstudy("presets", "show", "pcm-hermes-1dev")
+    preset = load_preset("pcm-hermes-1dev")
     assert found.returncode == 0
-    assert found.stdout.startswith(f"{name} ({preset.kind}): {preset.summary}\n")
-    rows = {line[0]: line for line in words(found.stdout) if len(line) > 2 and line[-1].startswith("[")}
-    for field, source in preset.sources.items():
-        concerned = [row for name, row in rows.items() if f"{name}.".startswith(f"{field}.") or field == "values"]
-        assert concerned
-        more_exact = [name for name in preset.sources if name.startswith(f"{field}.")]
-        for row in concerned:
-            if row[0] not in more_exact:
-                assert row[-2] == source.confidence
-                assert f"{row[-1]} {source.source}\n" in found.stdout
+    assert found.stdout.startswith(f"{preset.name} ({preset.kind}): {preset.summary}\n")
+    lines = [line for line in words(found.stdout) if len(line) > 2 and line[-1].startswith("[")]
+    sourced = [row for row in preset_rows(preset) if row[-1] != "-"]
+    for line, (path, _, _, *trust) in zip(lines, sourced, strict=True):
+        assert path.startswith(line[0])
+        assert line[-2:] == trust
+    for number, source in enumerate(cited(preset), start=1):
+        assert f"[{number}] {source}\n" in found.stdout
+
+
+@pytest.mark.parametrize("preset", presets(), ids=lambda preset: preset.name)
+def test_each_value_of_a_preset_has_the_source_that_is_nearest_to_it(preset: Preset) -> None:
+    rows = list(preset_rows(preset))
+    for path, _, _, confidence, number in rows:
+        around = [field for field in preset.sources if f"{path}.".startswith(f"{field}.")]
+        source = preset.sources.get(max(around, key=len, default="values"))
+        said = ("-", "-") if source is None else (source.confidence, f"[{cited(preset).index(source.source) + 1}]")
+        assert (confidence, number) == said
+    for field in preset.sources.keys() - {"values"}:
+        assert any(f"{path}.".startswith(f"{field}.") for path, *_ in rows)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,10 @@ from cimstudy.study.cluster import connect
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorial.md"
-WITH_TESTS_OF_THEIR_OWN = {TUTORIAL, *(DOCS / "guides" / f"add-{what}.md" for what in ("a-device", "an-effect"))}
+WITH_TESTS_OF_THEIR_OWN = {
+    TUTORIAL,
+    *(DOCS / "guides" / f"add-{what}.md" for what in ("a-device", "a-scheme", "an-effect")),
+}
 PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted(DOCS.rglob("*.md"))]
 TEXT = {page: page.read_text("utf-8") for page in PAGES}
 COMMANDS = sorted(

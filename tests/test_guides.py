@@ -13,7 +13,9 @@ import pytest
 import cimstudy
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
-ADD_A_DEVICE, ADD_AN_EFFECT = GUIDES / "add-a-device.md", GUIDES / "add-an-effect.md"
+ADD_A_DEVICE, ADD_A_SCHEME, ADD_AN_EFFECT = (
+    GUIDES / f"add-{what}.md" for what in ("a-device", "a-scheme", "an-effect")
+)
 
 
 def blocks(page, language):
@@ -46,23 +48,26 @@ def test_add_a_device(tmp_path):
 
 
 @pytest.mark.slow
-def test_add_an_effect(tmp_path):
+@pytest.mark.parametrize("guide", [ADD_AN_EFFECT, ADD_A_SCHEME], ids=lambda guide: guide.stem)
+def test_what_a_guide_adds(guide, tmp_path):
     """Applied to a copy of the package, the changes of the guide pass the guide's own test."""
-    package = tmp_path / "cimstudy"
-    shutil.copytree(Path(cimstudy.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for title, text in blocks(ADD_AN_EFFECT, "diff"):
+    shutil.copytree(Path(cimstudy.__file__).parent, tmp_path / "cimstudy", ignore=shutil.ignore_patterns("__pycache__"))
+    for title, text in blocks(guide, "diff"):
         file = tmp_path / title
         file.write_text(patched(file.read_text(), text, title))
-    [(title, text)] = blocks(ADD_AN_EFFECT, "python")
-    test = tmp_path / Path(title).name
-    test.write_text(text)
+    *added, (title, test) = blocks(guide, "python")
+    for name, text in added:
+        (tmp_path / name).write_text(text)
+    (tmp_path / Path(title).name).write_text(test)
     said = run(
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test.name, folder=tmp_path, path=tmp_path
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", Path(title).name, folder=tmp_path, path=tmp_path
     )
     assert "2 passed" in said
 
 
-@pytest.mark.parametrize(("title", "text"), blocks(ADD_AN_EFFECT, "diff"))
+@pytest.mark.parametrize(
+    ("title", "text"), [block for guide in (ADD_AN_EFFECT, ADD_A_SCHEME) for block in blocks(guide, "diff")]
+)
 def test_changes_fit_the_package(title, text):
     patched((Path(cimstudy.__file__).parents[1] / title).read_text(), text, title)
 

@@ -69,11 +69,6 @@ class Searched(Part):
             raise ValueError("keep stands in place of threshold; allowed: one of the two")
         return self
 
-    @property
-    def keeps_all(self) -> bool:
-        """Whether there is nothing to search for."""
-        return self.threshold is None and self.keep is None
-
 
 class ThresholdAttention(Searched):
     """Exact scores of those keys whose approximate score reaches a threshold (SPRINT)."""

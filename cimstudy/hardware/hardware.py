@@ -73,6 +73,9 @@ class Hardware(Part):
         return of_operator(self, operator)
 
 
+EXACT = ("sram-cim", "near-memory", "cam")  # engines that multiply rounded numbers exactly
+
+
 @lru_cache(maxsize=4096)
 def of_operator(hardware: Hardware, operator: str) -> Hardware:
     """The hardware of one operator."""
@@ -80,7 +83,7 @@ def of_operator(hardware: Hardware, operator: str) -> Hardware:
     for override in hardware.overrides:
         if matches(override.pattern, operator):
             found = overridden(found, override)
-    return integer_arithmetic(found) if hardware.engine(operator) in {"sram-cim", "near-memory"} else found
+    return integer_arithmetic(found) if hardware.engine(operator) in EXACT else found
 
 
 def overridden(hardware: Hardware, override: Override) -> Hardware:

@@ -121,6 +121,12 @@ class Meeting:
             for some in slices(sequences, step):
                 yield Block(some, rows, keys), mask if len(mask) == 1 else mask[some]
 
+    def distances(self, block: "Block") -> Places:
+        """How many places a key is before a query, (sequences or 1, 1, queries, keys); negative if it is after it."""
+        some = block.some if len(self.positions) > 1 else slice(None)
+        found: Places = self.positions[some, None, block.rows, None] - np.arange(block.keys.start, block.keys.stop)
+        return found
+
 
 class Block(NamedTuple):
     """Some sequences, queries and keys of a meeting."""

@@ -35,7 +35,7 @@ class Chip:
 
     key : of the chip's draws; None: of a digital run, which has none.
     scheme : of attention; None: softmax attention, in digital.
-    watch : if given, it sees each product beside the digital one of the same input, which costs a digital run more.
+    watch : if given, it sees each product beside the digital one of the same input, and counts what attention does.
     routed : if given, it is told which experts are asked.
     """
 

@@ -17,7 +17,8 @@ class Watch:
     powers : of each product on the chip, by matrix, power of the digital result and of the difference from it.
     inputs : of each product on the chip, by matrix, the first vectors that it met, (vectors, n_in).
     errors : whether powers are wanted, which cost a digital run more.
-    counts : what attention did, by the names of `schemes.counts.COUNTS`.
+    counts : what attention did: `tokens` that came to a layer and were `computed` there; numbers that it `writes` to
+        arrays and `cell_writes`; `searches`; keys `seen`, `kept`, and `found` among the true top ones.
     """
 
     powers: dict[str, tuple[float, float]] = field(default_factory=dict)

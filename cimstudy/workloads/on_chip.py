@@ -17,7 +17,9 @@ from cimstudy.metric import Metric
 from cimstudy.transformer import Chip, Model, load_model, program
 from cimstudy.transformer.activity import activity
 from cimstudy.transformer.operators import check_overrides
+from cimstudy.transformer.schemes import check_attention
 from cimstudy.transformer.watch import Watch
+from cimstudy.workloads.attention_counts import ATTENTION, attention_metrics
 from cimstudy.workloads.costing import Costing, activity_entries, coefficients_checksum, costing_if_true
 from cimstudy.workloads.mixtures import ROUTING, Requests, routing_metrics
 from cimstudy.workloads.shapes import shape_of
@@ -41,6 +43,7 @@ class OnChip(Part):
     cost: Annotated[Costing | None, BeforeValidator(costing_if_true)] = Field(
         default=None, description="count also what the hardware costs; True: with the defaults"
     )
+    attention_counts: bool = Field(default=False, description="count also what attention writes, searches and keeps")
 
     @property
     @abstractmethod
@@ -71,8 +74,9 @@ class OnChip(Part):
     def metrics(self) -> Mapping[str, Metric]:
         """What a case returns."""
         routing = ROUTING if loaded(self.model).config.experts else {}
+        counts = ATTENTION if self.attention_counts else {}
         noise = {"signal_to_noise": SIGNAL_TO_NOISE} if self.by_layer else {}
-        return {**self.scores, **routing, **noise, **(self.cost.metrics if self.cost else {})}
+        return {**self.scores, **routing, **counts, **noise, **(self.cost.metrics if self.cost else {})}
 
     @property
     def coordinates(self) -> Mapping[str, Sequence[Any]]:
@@ -87,7 +91,7 @@ class OnChip(Part):
     def __call__(self, hardware: Hardware, *, seed: int, trial: int) -> dict[str, Any]:
         """Metrics of chip `trial` of a hardware."""
         model = loaded(self.model)
-        watch = Watch(errors=self.by_layer) if self.by_layer or self.cost else None
+        watch = Watch(errors=self.by_layer) if self.by_layer or self.attention_counts or self.cost else None
         chip = program(
             model, hardware, seed=seed, trial=trial, calibration=self.calibration(), watch=watch, time=self.time
         )
@@ -98,12 +102,20 @@ class OnChip(Part):
         if model.config.experts:
             routing = requests.by_layer(), digital_requests(self.replace("time", 0.0))
             found |= routing_metrics(*routing, model.config.experts)
-        if watch is not None and self.by_layer:
+        return found if watch is None else found | self.watched(watch, hardware, seed, trial)
+
+    def watched(self, watch: Watch, hardware: Hardware, seed: int, trial: int) -> dict[str, Any]:
+        """Metrics of what was noted of a chip while it computed."""
+        model = loaded(self.model)
+        found: dict[str, Any] = {}
+        if self.attention_counts:
+            found |= attention_metrics(watch.counts, model.config.layers)
+        if self.by_layer:
             found["signal_to_noise"] = signal_to_noise(model, watch)
-        if watch is None or self.cost is None:
-            return found
-        busy = activity_entries(activity(model, hardware, self.calibration(), watch.inputs))
-        return {**found, **self.cost.of_hardware(shape_of(self.model), hardware, seed, trial, busy)}
+        if self.cost is not None:
+            busy = activity_entries(activity(model, hardware, self.calibration(), watch.inputs))
+            found |= self.cost.of_hardware(shape_of(self.model), hardware, seed, trial, busy)
+        return found
 
     def reference(self) -> dict[str, float]:
         """Metrics of the digital run."""
@@ -122,7 +134,9 @@ class OnChip(Part):
     def check(self, hardware: Hardware) -> None:
         """Raise InputError unless a chip of this hardware can be programmed and the data fit the model."""
         self.calibration()
-        check_overrides(loaded(self.model).config, hardware)
+        config = loaded(self.model).config
+        check_overrides(config, hardware)
+        check_attention(config, hardware)
 
 
 @lru_cache(maxsize=4)

@@ -1,10 +1,13 @@
 """Attention on chips: exact in its exact limit, with draws that belong to what they are, and counts in closed form."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import cimstudy
 from cimstudy.analog import Key
 from cimstudy.errors import InputError
 from cimstudy.hardware import (
@@ -24,7 +27,7 @@ from cimstudy.transformer.attention import Meeting, View, digital
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
 from cimstudy.transformer.network import SoftmaxAttention, meeting, projected
 from cimstudy.transformer.rotary import Rotary
-from cimstudy.transformer.schemes import Setup
+from cimstudy.transformer.schemes import Setup, check_attention
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.gain_cell import GainCell
 from cimstudy.transformer.schemes.hashed import Hashed
@@ -694,7 +697,57 @@ def test_a_cascade_stores_the_errors_of_both_arrays():
 def test_cascades_that_cannot_be_are_refused():
     with pytest.raises(InputError, match=r"kind = 'cascaded': layers.0.attention.k runs on 'digital'; allowed: 'cross"):
         chip_of("learned", "cascaded", "dynamic-crossbar")
-    with pytest.raises(InputError, match=r"layers.0.attention.scores runs on 'digital'; allowed: 'dynamic-crossbar'"):
+    with pytest.raises(
+        InputError, match=r"layers.0.attention.scores runs on 'digital'; .* = 'cascaded' allows 'dynamic-c"
+    ):
         program(MODELS["learned"], Hardware(architecture={"attention": "cascaded"}), calibration=TOKENS)
     with pytest.raises(InputError, match=r"kind = 'cascaded': the model has rotary positions; allowed: models without"):
         cascade("decoder", crossbar=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("attention", "search", "allowed"),
+    [
+        ({"kind": "threshold", "keep": 0.5}, "cam", "'digital', 'dynamic-crossbar'"),
+        ({"kind": "product_quantised", "k": 5}, "cam", "'digital', 'crossbar', 'dynamic-crossbar'"),
+        ({"kind": "hashed", "distance": 5}, "crossbar", "'digital', 'cam'"),
+    ],
+    ids=str,
+)
+def test_searches_on_engines_that_do_not_search_so_are_refused(attention, search, allowed):
+    hardware = Hardware(architecture={"placement": {"search": search}, "attention": attention})
+    with pytest.raises(InputError, match=rf"layers.0.attention.search runs on '{search}'; .* allows {allowed}$"):
+        check_attention(CONFIGS["decoder"], hardware)
+
+
+def test_look_ups_in_a_cam_are_exact_arithmetic_of_rounded_numbers():
+    found = [
+        chip_of("decoder", engine=engine, device=NOISY, crossbar=Crossbar()).logits(TOKENS)
+        for engine in ("cam", "sram-cim")
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_charges_count_the_tokens_they_hold():
+    found = counts_of("decoder", {"kind": "gain_cell", "window": 10})
+    kept = np.minimum(np.arange(1, 49), 10).sum()
+    assert found["kept"] == kept * TOKENS.shape[0] * 6 * 2
+    assert found["seen"] == np.arange(1, 49).sum() * TOKENS.shape[0] * 6 * 2
+    assert found["writes"] == TOKENS.size * 6 * 16 * 2
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "schemes.md"
+
+
+def test_the_page_of_schemes_names_all_and_its_examples_run():
+    text = PAGE.read_text()
+    for kind in re.findall(r'Literal\["(\w+)"\] = ', Path(cimstudy.hardware.attention.__file__).read_text()):
+        assert f"| `{kind}` |" in text, kind
+    scope = {}
+    for example in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(example, str(PAGE), "exec"), scope)  # noqa: S102 - the examples are ours
+    hardware, space = scope["hardware"], scope["space"]
+    assert scope["chip"].scheme is not None
+    assert cimstudy.Study(
+        name="page", workload=scope["workload"], hardware=hardware, space=space, trials=1
+    ).resolve_all()

@@ -88,7 +88,8 @@ def test_a_hard_sigmoid_is_a_straight_line_between_0_and_1():
 
 def test_the_polynomial_and_few_entries_err_by_what_their_exp_errs():
     """Relative error of exp at most e: of a share at most about 2 e."""
-    assert np.abs(shares("i-bert") / exact_shares() - 1)[..., :60].max() < 2 * 1.91e-3 / 0.5
+    seen = np.s_[..., :60]
+    assert np.abs(shares("i-bert")[seen] / exact_shares()[seen] - 1).max() < 2 * 1.91e-3 / 0.5
     assert 1e-4 < np.abs(shares("table") - exact_shares()).max() < 16 / 255
     assert 1e-4 < np.abs(shares("range-cam") - exact_shares()).max() < 4 / 255
 

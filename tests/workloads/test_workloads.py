@@ -326,3 +326,27 @@ def test_a_cache_is_for_decoders_and_within_the_context(checkpoint: Checkpoint) 
         model.logits([[5] * 5], cache=cache)
     with pytest.raises(InputError, match="2 sequences for a cache of 1; allowed"):
         model.logits([[5], [5]], cache=cache)
+
+
+def test_what_attention_does_is_a_metric():
+    """Keys and values of the bundled model: 6 heads of 32 in 4 layers, a pair of cells each."""
+    digital = dict.fromkeys(("embedding", "projections", "ffn", "head"), "digital")
+    architecture = {"placement": {**digital, "scores": "dynamic-crossbar", "values": "dynamic-crossbar"}}
+    workload = LanguageModel(tokens=512, attention_counts=True)
+    full = workload(Hardware(architecture=architecture), seed=0, trial=0)
+    assert set(full) == set(workload.metrics)
+    assert full["operand_writes"] == 2 * 6 * 32 * 4
+    assert full["cell_writes"] == 2 * full["operand_writes"]
+    assert (full["kept_share"], full["top_recall"], full["searches"], full["layers_taken"]) == (1, 1, 0, 4)
+    some = workload(
+        Hardware(architecture={"placement": "digital", "attention": {"kind": "top_k", "k": 5}}), seed=0, trial=0
+    )
+    assert some["kept_share"] == np.minimum(np.arange(1, 257), 5).sum() / np.arange(1, 257).sum()
+    assert some["operand_writes"] == 0
+    both = workload.replace("by_layer", value=True)
+    assert set(both.metrics) == set(workload.metrics) | {"signal_to_noise"}
+
+
+def test_schemes_that_fit_no_model_are_refused_before_work_starts():
+    with pytest.raises(InputError, match=r"kind = 'decomposed': the model has rotary positions"):
+        LanguageModel(tokens=512).check(Hardware(architecture={"attention": "decomposed"}))

@@ -1,7 +1,8 @@
 """Attention as chips compute it: one file for each scheme of `hardware.attention`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from cimstudy.errors import InputError
 from cimstudy.hardware import (
     BlockedAttention,
     CascadedAttention,
@@ -10,6 +11,7 @@ from cimstudy.hardware import (
     FullAttention,
     FusedAttention,
     GainCellAttention,
+    Hardware,
     HashedAttention,
     Part,
     ProductQuantisedAttention,
@@ -18,6 +20,7 @@ from cimstudy.hardware import (
     TopKAttention,
     WindowAttention,
 )
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.schemes.blocked import Blocked
 from cimstudy.transformer.schemes.cascaded import Cascaded
 from cimstudy.transformer.schemes.decomposed import Decomposed
@@ -26,6 +29,7 @@ from cimstudy.transformer.schemes.full import Full
 from cimstudy.transformer.schemes.fused import Fused
 from cimstudy.transformer.schemes.gain_cell import GainCell
 from cimstudy.transformer.schemes.hashed import Hashed
+from cimstudy.transformer.schemes.operands import written_at_inference
 from cimstudy.transformer.schemes.product_quantised import ProductQuantised
 from cimstudy.transformer.schemes.pruning import Pruning
 from cimstudy.transformer.schemes.setup import Asked, Scheme, Setup
@@ -33,26 +37,49 @@ from cimstudy.transformer.schemes.threshold import Thresholded
 from cimstudy.transformer.schemes.top_k import TopK
 from cimstudy.transformer.schemes.window import Window
 
-SCHEMES: Mapping[type[Part], Callable[[Setup], Scheme]] = {
-    FullAttention: Full.of,
-    WindowAttention: Window.of,
-    BlockedAttention: Blocked.of,
-    TopKAttention: TopK.of,
-    ThresholdAttention: Thresholded.of,
-    FusedAttention: Fused.of,
-    DecomposedAttention: Decomposed.of,
-    CascadedAttention: Cascaded.of,
-    ProductQuantisedAttention: ProductQuantised.of,
-    HashedAttention: Hashed.of,
-    GainCellAttention: GainCell.of,
-    TokenPruning: Pruning.of,
-    EarlyExit: Exits.of,
+SCHEMES: Mapping[type[Part], type[Scheme]] = {
+    FullAttention: Full,
+    WindowAttention: Window,
+    BlockedAttention: Blocked,
+    TopKAttention: TopK,
+    ThresholdAttention: Thresholded,
+    FusedAttention: Fused,
+    DecomposedAttention: Decomposed,
+    CascadedAttention: Cascaded,
+    ProductQuantisedAttention: ProductQuantised,
+    HashedAttention: Hashed,
+    GainCellAttention: GainCell,
+    TokenPruning: Pruning,
+    EarlyExit: Exits,
 }
 
 
 def scheme_of(setup: Setup) -> Scheme:
-    """The attention of a chip. Raises InputError where the scheme does not fit the model."""
-    return SCHEMES[type(setup.hardware.architecture.attention)](setup)
+    """The attention of a chip. Raises InputError as `check_attention`."""
+    check_attention(setup.model.config, setup.hardware)
+    return SCHEMES[type(setup.hardware.architecture.attention)].of(setup)
 
 
-__all__ = ["SCHEMES", "Asked", "Scheme", "Setup", "scheme_of"]
+def check_attention(config: TransformerConfig, hardware: Hardware) -> None:
+    """Raise InputError where the scheme does not fit the model, or an engine does not fit the scheme."""
+    given = hardware.architecture.attention
+    scheme = SCHEMES[type(given)]
+    for group in range(config.groups if hardware.overrides else 1):
+        check_engines(scheme, hardware, f"layers.{group}.attention")
+    scheme.check(config, given)
+
+
+def check_engines(scheme: type[Scheme], hardware: Hardware, name: str) -> None:
+    """Raise InputError for engines that do not do what the scheme needs in the attention of this name."""
+    for part, allowed in (("scores", scheme.products), ("values", scheme.products), ("search", scheme.searches)):
+        engine = hardware.engine(f"{name}.{part}")
+        if engine not in allowed:
+            raise InputError(
+                f"{name}.{part} runs on {engine!r}; architecture.attention.kind = "
+                f"{hardware.architecture.attention.kind!r} allows {', '.join(map(repr, allowed))}"
+            )
+        if part != "search" and engine != "digital":
+            written_at_inference(hardware.of(f"{name}.{part}"))
+
+
+__all__ = ["SCHEMES", "Asked", "Scheme", "Setup", "check_attention", "scheme_of"]

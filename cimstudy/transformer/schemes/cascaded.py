@@ -9,9 +9,10 @@ from typing import Self
 import numpy as np
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Hardware
+from cimstudy.hardware import Attention, Hardware
 from cimstudy.transformer.attention import Meeting, attend, merge_heads, split_heads
 from cimstudy.transformer.calibration import Tokens
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Weighted, meeting
 from cimstudy.transformer.schemes.full import met
@@ -24,21 +25,27 @@ from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 class Cascaded(Scheme):
     """Softmax attention whose keys and values are never numbers. k, v : their projections, without converters."""
 
+    products = ("dynamic-crossbar",)
+
     operands: Operands
     k: HeadMatrices
     v: HeadMatrices
 
     @classmethod
-    def of(cls, setup: Setup) -> Self:
-        """The scheme on a chip. Raises InputError where keys or values have to be numbers on their way."""
-        config = setup.model.config
-        check_analog_way(setup)
+    def check(cls, config: TransformerConfig, given: Attention) -> None:
+        """Raise InputError for a model whose keys have to be numbers on their way."""
         if config.rotary is not None or config.qk_norm:
             has = "norms of queries and keys" if config.rotary is None else "rotary positions"
             raise InputError(
-                f"architecture.attention.kind = 'cascaded': the model has {has}; allowed: models without, such as GPT-2"
+                f"architecture.attention.kind = {given.kind!r}: the model has {has}; allowed: models without, such as "
+                "GPT-2"
             )
-        layers = range(config.layers)
+
+    @classmethod
+    def of(cls, setup: Setup) -> Self:
+        """The scheme on a chip. Raises InputError if its projections are not in arrays."""
+        check_projections(setup)
+        layers = range(setup.model.config.layers)
         keys, values = (
             {
                 layer: arrays_of(setup, met, (layer, part), unrounded(setup.hardware.of(setup.operator(layer, part))))
@@ -67,20 +74,15 @@ class Cascaded(Scheme):
         return merge_heads(attend(found, self.operands.products(asked, found)))
 
 
-def check_analog_way(setup: Setup) -> None:
-    """Raise InputError unless keys and values leave arrays and enter arrays."""
+def check_projections(setup: Setup) -> None:
+    """Raise InputError unless keys and values leave analog arrays."""
     for layer in range(setup.model.config.layers):
-        for part, needed in (
-            ("k", "crossbar"),
-            ("v", "crossbar"),
-            ("scores", "dynamic-crossbar"),
-            ("values", "dynamic-crossbar"),
-        ):
+        for part in ("k", "v"):
             engine = setup.hardware.engine(setup.operator(layer, part))
-            if engine != needed:
+            if engine != "crossbar":
                 raise InputError(
                     f"architecture.attention.kind = 'cascaded': {setup.operator(layer, part)} runs on {engine!r}; "
-                    f"allowed: {needed!r}"
+                    "allowed: 'crossbar'"
                 )
 
 

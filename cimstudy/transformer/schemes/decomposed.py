@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import DecomposedAttention
+from cimstudy.hardware import Attention, DecomposedAttention
 from cimstudy.transformer.attention import Meeting, attend, merge_heads, split_heads
 from cimstudy.transformer.calibration import Tokens
 from cimstudy.transformer.config import TransformerConfig
@@ -32,11 +32,15 @@ class Decomposed(Scheme):
     v: HeadMatrices | None
 
     @classmethod
+    def check(cls, config: TransformerConfig, given: Attention) -> None:
+        """Raise InputError for a model whose scores are no product of inputs."""
+        check_products_of_inputs(config, given.kind)
+
+    @classmethod
     def of(cls, setup: Setup) -> Self:
-        """The scheme on a chip. Raises InputError for a model whose scores are no product of inputs."""
+        """The scheme on a chip."""
         given = setup.hardware.architecture.attention
         assert isinstance(given, DecomposedAttention)  # noqa: S101 - chosen by type
-        check_products_of_inputs(setup.model.config, given.kind)
         whole = given.context == "inputs"
         return cls(
             operands=Operands.of(setup, met_inputs if whole else met_values),

@@ -9,16 +9,17 @@ from typing import Self
 
 import numpy as np
 
-from cimstudy.hardware import FusedAttention
+from cimstudy.hardware import Attention, FusedAttention
 from cimstudy.transformer.attention import Meeting, attend, merge_heads, split_heads
 from cimstudy.transformer.calibration import Tokens
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Weighted, meeting
 from cimstudy.transformer.schemes.decomposed import check_products_of_inputs, k_transposed
 from cimstudy.transformer.schemes.heads import HeadMatrices
 from cimstudy.transformer.schemes.kept import attend_to_kept
 from cimstudy.transformer.schemes.operands import Operands, calibration_meetings
-from cimstudy.transformer.schemes.search import Threshold
+from cimstudy.transformer.schemes.search import OF_WRITTEN_KEYS, Threshold, check_thresholds
 from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 
 
@@ -26,16 +27,24 @@ from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 class Fused(Scheme):
     """Softmax over keys that a mask leaves, with W_Q W_K^T for two projections. mask : None if it leaves all."""
 
+    searches = OF_WRITTEN_KEYS
+
     operands: Operands
     qk: HeadMatrices
     mask: Threshold | None
 
     @classmethod
+    def check(cls, config: TransformerConfig, given: Attention) -> None:
+        """Raise InputError for a model whose scores are no product of inputs, or a wrong number of thresholds."""
+        assert isinstance(given, FusedAttention)  # noqa: S101 - chosen by type
+        check_products_of_inputs(config, given.kind)
+        check_thresholds(config, given)
+
+    @classmethod
     def of(cls, setup: Setup) -> Self:
-        """The scheme on a chip. Raises InputError for a model whose scores are no product of inputs."""
+        """The scheme on a chip."""
         given = setup.hardware.architecture.attention
         assert isinstance(given, FusedAttention)  # noqa: S101 - chosen by type
-        check_products_of_inputs(setup.model.config, given.kind)
         return cls(
             operands=Operands.of(setup, met_fused),
             qk=HeadMatrices.of(setup, "q times k transposed", q_times_k, inputs_of_batch, "q"),

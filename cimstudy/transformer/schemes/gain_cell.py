@@ -22,7 +22,6 @@ from cimstudy.transformer.attention import (
     merge_heads,
 )
 from cimstudy.transformer.calibration import Tokens
-from cimstudy.transformer.elementwise import exponentials
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.operands import calibration_meetings
@@ -42,6 +41,8 @@ class Scales(NamedTuple):
 class GainCell(Scheme):
     """Keys and values as charges. scales : of each layer."""
 
+    products = ("digital", "dynamic-crossbar")  # that is what it is, wherever it is said to be
+
     given: GainCellAttention
     scales: tuple[Scales, ...]
     key: Key
@@ -57,9 +58,10 @@ class GainCell(Scheme):
 
     def __call__(self, asked: Asked) -> Array:
         """As `Scheme`."""
-        found, given, scales = held(met(asked), self.given), self.given, self.scales[asked.layer]
+        given, scales, whole = self.given, self.scales[asked.layer], met(asked)
+        found = held(whole, given)
         numbers = asked.tokens * found.k.shape[1] * (found.k.shape[3] + found.v.shape[3])
-        asked.count(writes=numbers, cell_writes=numbers)
+        asked.count(writes=numbers, cell_writes=numbers, seen=seen_keys(asked, whole), kept=seen_keys(asked, found))
         stored = replace(
             found,
             q=rounded(found.q / scales.q, given.query_bits),
@@ -84,6 +86,12 @@ class GainCell(Scheme):
         return u + np.float32(self.given.write_std) * np.array(drawn)
 
 
+def seen_keys(asked: Asked, found: Meeting) -> int:
+    """Keys that the queries of all heads see."""
+    seen = found.view.mask(found.positions, slice(0, found.k.shape[2])) == 0  # (sequences or 1, Q, K)
+    return int(np.count_nonzero(seen & asked.real[..., None])) * int(found.q.shape[1])
+
+
 def held(found: Meeting, given: GainCellAttention) -> Meeting:
     """The meeting of tokens that are still held."""
     window = min(given.window, found.view.window or given.window)
@@ -104,7 +112,7 @@ def tile_sums(stored: Meeting, given: GainCellAttention, scales: Scales) -> Iter
     for block, mask in stored.blocks():
         decay = decays(stored, block, given)
         scores = polynomial_product(stored, block, decay, given) * np.float32(scales.q * scales.k)
-        pulses = pulses_of(capped(scores, stored.cap) + mask, given)
+        pulses = pulses_of(stored, block, capped(scores, stored.cap) + mask, given)
         for keys in sub_tiles(block.keys, given):
             inner = slice(keys.start - block.keys.start, keys.stop - block.keys.start)
             tile = Block(block.some, block.rows, keys)
@@ -116,14 +124,13 @@ def decays(stored: Meeting, block: Block, given: GainCellAttention) -> Array:
 
     Where later tokens are seen too, all are written before the first query reads.
     """
-    positions = stored.positions[block.some if len(stored.positions) > 1 else slice(None), block.rows]
-    ages = positions[..., None] - np.arange(block.keys.start, block.keys.stop)
+    ages = stored.distances(block)
     if not stored.view.causal:
         lengths = stored.view.lengths
-        ages = ages + (stored.k.shape[2] if lengths is None else lengths[block.some, None, None])
+        ages = ages + (stored.k.shape[2] if lengths is None else lengths[block.some, None, None, None])
     if given.tau is None:
-        return np.ones(ages.shape, np.float32)[:, None]
-    return np.exp(-np.maximum(ages, 0) * (given.token_time / given.tau)).astype(np.float32)[:, None]
+        return np.ones(ages.shape, np.float32)
+    return np.exp(-np.maximum(ages, 0) * (given.token_time / given.tau)).astype(np.float32)
 
 
 def coefficients(given: GainCellAttention) -> list[tuple[int, np.float32]]:
@@ -151,10 +158,10 @@ def averaged(stored: Meeting, tile: Block, pulses: Array, decay: Array, given: G
     return np.asarray(sum(found))
 
 
-def pulses_of(scores: Array, given: GainCellAttention) -> Array:
+def pulses_of(stored: Meeting, block: Block, scores: Array, given: GainCellAttention) -> Array:
     """Lengths of the pulses that scores become, minus infinity for keys that are not seen."""
     if given.pulse == "softmax":
-        weights, sums = exponentials(scores)
+        weights, sums = stored.softmax(block, scores)
         return np.asarray(weights / sums)
     seen = scores > -np.inf
     return np.where(seen, np.clip(given.slope * np.where(seen, scores, 0) + given.offset, 0, 1), 0).astype(np.float32)

@@ -23,6 +23,8 @@ from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 class Hashed(Scheme):
     """Softmax over keys whose hash matches, and those at fixed places."""
 
+    searches = ("digital", "cam")
+
     operands: Operands
     given: HashedAttention
     key: Key
@@ -43,8 +45,7 @@ class Hashed(Scheme):
 
         def keep(block: Block, scores: Array) -> Array:  # noqa: ARG001 - as Keep
             differing = (given.bits - digital_scores(hashes, block)) / 2
-            positions = found.positions[block.some if len(found.positions) > 1 else slice(None), block.rows]
-            return (differing <= given.distance) | always(positions, block.keys, given)[:, None]
+            return (differing <= given.distance) | always(found, block, given)
 
         return attend_to_kept(asked, found, self.operands, keep)
 
@@ -71,9 +72,8 @@ def signs(x: Array) -> Array:
     return np.where(x >= 0, np.float32(1), np.float32(-1))
 
 
-def always(positions: Array, keys: slice, given: HashedAttention) -> Array:
-    """Which keys are kept for their place: positions (sequences or 1, Q) of queries; (sequences or 1, Q, keys)."""
-    places = np.arange(keys.start, keys.stop)
-    far = np.abs(positions[..., None] - places)
-    found: Array = (far <= given.window) | (places < given.sinks)
-    return found if given.stride is None else np.asarray(found | (far % given.stride == 0))
+def always(found: Meeting, block: Block, given: HashedAttention) -> Array:
+    """Which keys are kept for their place: (sequences or 1, 1, queries, keys)."""
+    far = np.abs(found.distances(block))
+    kept: Array = (far <= given.window) | (np.arange(block.keys.start, block.keys.stop) < given.sinks)
+    return kept if given.stride is None else np.asarray(kept | (far % given.stride == 0))

@@ -167,7 +167,7 @@ def placed(setup: Setup, meet: Meet, product: str) -> dict[int, Arrays]:
     found = {}
     for layer in range(setup.model.config.layers):
         name = setup.operator(layer, product)
-        if setup.hardware.engine(name) in ENGINES:
+        if setup.hardware.engine(name) != "digital":
             found[layer] = arrays_of(setup, meet, (layer, product), setup.hardware.of(name))
     return found
 
@@ -183,9 +183,6 @@ def arrays_of(setup: Setup, meet: Meet, place: tuple[int, str], given: Hardware)
         time=setup.time,
         rows=row_step(setup.model, hardware, product),
     )
-
-
-ENGINES = ("dynamic-crossbar", "sram-cim", "near-memory")
 
 
 def written_at_inference(hardware: Hardware) -> Hardware:

@@ -12,9 +12,10 @@ import numpy as np
 
 from cimstudy.analog import program_matrix
 from cimstudy.errors import InputError
-from cimstudy.hardware import Crossbar, ProductQuantisedAttention
+from cimstudy.hardware import Attention, Crossbar, ProductQuantisedAttention
 from cimstudy.transformer.attention import Block, Meeting, digital_scores
 from cimstudy.transformer.calibration import Tokens
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.heads import HeadMatrices
@@ -34,21 +35,28 @@ class ProductQuantised(Scheme):
     queries are multiplied by, one for each head and part.
     """
 
+    searches = ("digital", "crossbar", "dynamic-crossbar")
+
     operands: Operands
     k: int
     codebooks: tuple[Array, ...]
     tables: HeadMatrices
 
     @classmethod
-    def of(cls, setup: Setup) -> Self:
-        """The scheme on a chip. Raises InputError for parts that do not fill a key."""
-        given, config = setup.hardware.architecture.attention, setup.model.config
+    def check(cls, config: TransformerConfig, given: Attention) -> None:
+        """Raise InputError for parts that do not fill a key."""
         assert isinstance(given, ProductQuantisedAttention)  # noqa: S101 - chosen by type
         if config.head_width % given.subspaces:
             raise InputError(
                 f"architecture.attention.subspaces = {given.subspaces} for heads of width {config.head_width}; "
                 "allowed: a divisor"
             )
+
+    @classmethod
+    def of(cls, setup: Setup) -> Self:
+        """The scheme on a chip."""
+        given, config = setup.hardware.architecture.attention, setup.model.config
+        assert isinstance(given, ProductQuantisedAttention)  # noqa: S101 - chosen by type
         books = tuple(
             codebooks(setup.model, setup.calibration, layer, (given.subspaces, given.centroids))
             for layer in range(config.layers)

@@ -9,14 +9,13 @@ from typing import Self
 
 import numpy as np
 
-from cimstudy.errors import InputError
-from cimstudy.hardware import TokenPruning
+from cimstudy.hardware import Attention, TokenPruning
 from cimstudy.transformer.attention import Block, Meeting
-from cimstudy.transformer.elementwise import exponentials
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.kept import attend_to_kept, true_top
 from cimstudy.transformer.schemes.operands import Operands
-from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
+from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup, for_each_layer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,15 +27,18 @@ class Pruning(Scheme):
 
     @classmethod
     def of(cls, setup: Setup) -> Self:
-        """The scheme on a chip. Raises InputError for another number of shares than of layers."""
-        given, layers = setup.hardware.architecture.attention, setup.model.config.layers
+        """The scheme on a chip."""
+        given, config = setup.hardware.architecture.attention, setup.model.config
         assert isinstance(given, TokenPruning)  # noqa: S101 - chosen by type
-        shares = given.keep
-        if not isinstance(shares, tuple):
-            shares = tuple(np.linspace(1, shares, layers).tolist()) if layers > 1 else (shares,)
-        if len(shares) != layers:
-            raise InputError(f"architecture.attention.keep has {len(shares)} numbers; allowed: one, or {layers}")
-        return cls(operands=Operands.of(setup, met), shares=shares)
+        falling = not isinstance(given.keep, tuple) and config.layers > 1
+        shares = np.linspace(1, given.keep, config.layers) if falling else for_each_layer("keep", given.keep, config)
+        return cls(operands=Operands.of(setup, met), shares=tuple(map(float, shares)))
+
+    @classmethod
+    def check(cls, config: TransformerConfig, given: Attention) -> None:
+        """Raise InputError for another number of shares than of layers."""
+        assert isinstance(given, TokenPruning)  # noqa: S101 - chosen by type
+        for_each_layer("keep", given.keep, config)
 
     def layer(self, asked: Asked) -> Array:
         """A layer that leaves dropped tokens as they are, in models that see both sides."""
@@ -68,7 +70,7 @@ class Pruning(Scheme):
                 np.where(seen, worth[block.some, block.rows, block.keys], -np.inf), counts[block.some, block.rows]
             )
             chosen: Array = (kept & seen)[:, None]
-            weights, sums = exponentials(np.where(chosen, scores, np.float32(-np.inf)))
+            weights, sums = found.softmax(block, np.where(chosen, scores, np.float32(-np.inf)))
             shares = np.where(asked.real[block.some, None, block.rows, None], weights / sums, 0).sum(axis=1)
             got[block.some, block.rows, block.keys] = shares
             return chosen

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 
 from cimstudy.analog import Key, normals
-from cimstudy.errors import InputError
 from cimstudy.hardware import Crossbar, Dac, Device, Differential, Hardware, Searched
 from cimstudy.transformer.attention import Block, Keep, Meeting, capped
 from cimstudy.transformer.calibration import Tokens, ideal
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.schemes.operands import (
     Arrays,
@@ -24,9 +24,10 @@ from cimstudy.transformer.schemes.operands import (
     operand_ranges,
     row_step,
 )
-from cimstudy.transformer.schemes.setup import Array, Asked, Setup
+from cimstudy.transformer.schemes.setup import Array, Asked, Setup, for_each_layer
 
 IN_ARRAYS = ("crossbar", "dynamic-crossbar")
+OF_WRITTEN_KEYS = ("digital", "dynamic-crossbar")  # where such a search may be
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,15 +42,17 @@ class Threshold:
     @classmethod
     def of(cls, setup: Setup, given: Searched, meet: Meet) -> Self | None:
         """The search of a chip; None if it keeps all keys."""
-        if given.keeps_all:
+        if given.threshold is None and given.keep is None:
             return None
         layers = range(setup.model.config.layers)
         few = [few_bits(setup, layer, given.bits) for layer in layers]
-        if given.keep is None:
-            thresholds = for_each_layer(given.threshold, len(layers))
+        if given.threshold is not None:
+            thresholds = for_each_layer("threshold", given.threshold, setup.model.config)
         else:
             thresholds = tuple(
-                threshold_that_keeps(setup.model, ideal(few[layer]), setup.calibration, meet, (layer, given.keep))
+                threshold_that_keeps(
+                    setup.model, ideal(few[layer]), setup.calibration, meet, (layer, given.keep or 1.0)
+                )
                 for layer in layers
             )
         return cls(
@@ -98,15 +101,6 @@ def few_bits(setup: Setup, layer: int, bits: int) -> Hardware:
     return Hardware(device=device, crossbar=crossbar)
 
 
-def for_each_layer(given: float | tuple[float, ...] | None, layers: int) -> tuple[float, ...]:
-    """A threshold for each layer. Raises InputError for another number of them."""
-    if not isinstance(given, tuple):
-        return (-np.inf if given is None else given,) * layers
-    if len(given) != layers:
-        raise InputError(f"architecture.attention.threshold has {len(given)} numbers; allowed: one, or {layers}")
-    return given
-
-
 @lru_cache(maxsize=256)
 def threshold_that_keeps(
     model: Model, hardware: Hardware, tokens: Tokens, meet: Meet, place: tuple[int, float]
@@ -128,3 +122,9 @@ def threshold_that_keeps(
         scores = capped(approximate(block), met.cap)
         found.append(scores[np.broadcast_to(mask == 0, scores.shape)])
     return float(np.quantile(np.concatenate(found), 1 - share, method="higher")) if share < 1 else -np.inf
+
+
+def check_thresholds(config: TransformerConfig, given: Searched) -> None:
+    """Raise InputError for another number of thresholds than of layers."""
+    if given.threshold is not None:
+        for_each_layer("threshold", given.threshold, config)

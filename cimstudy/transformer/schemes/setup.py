@@ -2,18 +2,21 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
 from cimstudy.analog import Key
-from cimstudy.hardware import Hardware
+from cimstudy.errors import InputError
+from cimstudy.hardware import Attention, Hardware
 from cimstudy.transformer.calibration import Tokens, default_calibration
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Pass, layer
 from cimstudy.transformer.watch import Watch
 
 Array = np.ndarray[Any, np.dtype[Any]]
+T = TypeVar("T", int, float)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,7 +90,22 @@ class Asked:
 
 
 class Scheme(ABC):
-    """The attention of one chip."""
+    """The attention of one chip.
+
+    products, searches : engines on which the two products, and what chooses keys, may be placed.
+    """
+
+    products: ClassVar[tuple[str, ...]] = ("digital", "dynamic-crossbar", "sram-cim", "near-memory", "cam")
+    searches: ClassVar[tuple[str, ...]] = ("digital", "crossbar", "dynamic-crossbar", "cam")
+
+    @classmethod  # noqa: B027 - most schemes fit every model
+    def check(cls, config: TransformerConfig, given: Attention, /) -> None:
+        """Raise InputError if the scheme, as it is described, does not fit a model."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, setup: Setup, /) -> Self:
+        """The scheme on a chip."""
 
     @abstractmethod
     def __call__(self, asked: Asked, /) -> Array:
@@ -137,3 +155,12 @@ def vector_numbers(first: int, x: Array) -> Array:
     """Numbers of the first vectors of sequences (sequences, T, width) of which the very first has this number."""
     found: Array = first + x.shape[1] * np.arange(len(x))
     return found
+
+
+def for_each_layer(name: str, given: T | tuple[T, ...], config: TransformerConfig) -> tuple[T, ...]:
+    """A number for each layer from a scheme's field of this name. Raises InputError for another number of them."""
+    if not isinstance(given, tuple):
+        return (given,) * config.layers
+    if len(given) != config.layers:
+        raise InputError(f"architecture.attention.{name} has {len(given)} numbers; allowed: one, or {config.layers}")
+    return given

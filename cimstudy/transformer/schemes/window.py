@@ -5,13 +5,13 @@ from typing import Self
 
 import numpy as np
 
-from cimstudy.errors import InputError
-from cimstudy.hardware import WindowAttention
+from cimstudy.hardware import Attention, WindowAttention
 from cimstudy.transformer.attention import Block
+from cimstudy.transformer.config import TransformerConfig
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.kept import attend_to_kept
 from cimstudy.transformer.schemes.operands import Operands
-from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
+from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup, for_each_layer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,21 +24,21 @@ class Window(Scheme):
     @classmethod
     def of(cls, setup: Setup) -> Self:
         """The scheme on a chip."""
-        given, layers = setup.hardware.architecture.attention, setup.model.config.layers
+        given = setup.hardware.architecture.attention
         assert isinstance(given, WindowAttention)  # noqa: S101 - chosen by type
-        widths = (given.width,) * layers if isinstance(given.width, int) else given.width
-        if len(widths) != layers:
-            raise InputError(f"architecture.attention.width has {len(widths)} numbers; allowed: one, or {layers}")
-        return cls(operands=Operands.of(setup, met), widths=widths)
+        return cls(operands=Operands.of(setup, met), widths=for_each_layer("width", given.width, setup.model.config))
+
+    @classmethod
+    def check(cls, config: TransformerConfig, given: Attention) -> None:
+        """Raise InputError for another number of widths than of layers."""
+        assert isinstance(given, WindowAttention)  # noqa: S101 - chosen by type
+        for_each_layer("width", given.width, config)
 
     def __call__(self, asked: Asked) -> Array:
         """As `Scheme`."""
         found, width = met(asked), self.widths[asked.layer]
 
         def keep(block: Block, scores: Array) -> Array:  # noqa: ARG001 - as Keep
-            places = np.arange(block.keys.start, block.keys.stop)
-            far = np.abs(found.positions[:, block.rows, None] - places)
-            near: Array = far[block.some if len(far) > 1 else slice(None), None] <= width
-            return near
+            return np.asarray(np.abs(found.distances(block)) <= width)
 
         return attend_to_kept(asked, found, self.operands, keep)
