@@ -36,6 +36,7 @@ COMPONENTS = (
     "write",
     "static",
 )
+Uses = tuple[Any, Any]  # in each phase
 
 
 class Ledger:
@@ -45,19 +46,34 @@ class Ledger:
         shape = (len(PHASES), len(OPERATIONS), len(COMPONENTS), points)
         self.energy = np.zeros(shape, np.float32) if breakdown else None
         self.time = np.zeros((len(PHASES), len(OPERATIONS), points)) if breakdown else None
-        self.totals: list[Any] = [0.0, 0.0]
+        self._static: tuple[Any, Any] = (0.0, 0.0)
+        self._sums: list[tuple[Uses, Any]] = []  # energies that are used alike, together
 
-    def pay(self, operator: str, energies: Mapping[str, Any], uses: tuple[Any, Any]) -> None:
-        """Enter what one use of an operator takes, by component, and how often each phase uses it."""
-        once = total(energies.values())
-        for phase, times in enumerate(uses):
-            self.totals[phase] = self.totals[phase] + once * times
-            if self.energy is not None:
-                place = self.energy[phase, OPERATIONS.index(operator)]
+    @property
+    def totals(self) -> tuple[Any, Any]:
+        """Energy of each phase."""
+        first, second = (
+            total(once * uses[phase] for uses, once in self._sums) + self._static[phase] for phase in range(len(PHASES))
+        )
+        return first, second
+
+    def pay(self, operator: str, energies: Mapping[str, Any], uses: Uses, count: Any = 1) -> None:
+        """Enter what each of `count` takes, by component, and how often each phase uses them."""
+        self._add(total(energies.values()) * count, uses)
+        if self.energy is not None:
+            for phase, times in enumerate(uses):
+                place, often = self.energy[phase, OPERATIONS.index(operator)], times * count
                 for component, energy in energies.items():
-                    place[COMPONENTS.index(component)] += energy * times
+                    place[COMPONENTS.index(component)] += energy * often
 
-    def spend(self, operator: str, once: Any, uses: tuple[Any, Any]) -> None:
+    def _add(self, once: Any, uses: Uses) -> None:
+        for place, (known, before) in enumerate(self._sums):
+            if known is uses:
+                self._sums[place] = (uses, before + once)
+                return
+        self._sums.append((uses, once))
+
+    def spend(self, operator: str, once: Any, uses: Uses) -> None:
         """Enter the time of one use of an operator, one token after another, and how often each phase uses it."""
         if self.time is not None:
             for phase, times in enumerate(uses):
@@ -65,8 +81,8 @@ class Ledger:
 
     def leak(self, energies: tuple[Any, Any]) -> None:
         """Share static energy of each phase out among operators by their times."""
-        for phase, energy in enumerate(energies):
-            self.totals[phase] = self.totals[phase] + energy
-            if self.energy is not None and self.time is not None:
+        self._static = energies
+        if self.energy is not None and self.time is not None:
+            for phase, energy in enumerate(energies):
                 whole: NDArray[np.float64] = np.maximum(self.time[phase].sum(0), np.finfo(np.float64).tiny)
                 self.energy[phase, :, COMPONENTS.index("static")] += energy * self.time[phase] / whole

@@ -1,7 +1,7 @@
 """The points of one group: every operator enters what it takes, and totals follow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +46,11 @@ class Run:
         groups = self.shape.attention
         return latency.all_pairs(self.prefill, groups), latency.all_pairs(self.decode, groups)
 
+    @cached_property
+    def ends(self) -> Pair:
+        """Tokens of each phase that are followed by a new one."""
+        return np.minimum(self.tokens[0], 1), self.tokens[1]
+
     def blocks(self, size: Any) -> Pair:
         """Blocks of tokens in sight in each phase, in all layers."""
         first, second = (
@@ -74,7 +79,8 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     ledger = Ledger(group.points, breakdown=breakdown)
     uses = [(product, use_of(product, group, events, numbers["workload.batch"])) for product in shape.products]
     parts = {name: dynamic.attended(name, shape, group, events) for name in BOTH}
-    held = total_arrays(run, [use for _, use in uses])
+    stock = stock_of([use for _, use in uses])
+    held = total_arrays(run, stock)
     kv_bits = kept_bits(run)
     chips = chips_of(group, total(held))
     area = areas(group, events, held, kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0)
@@ -91,9 +97,9 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
         "area": total(area.values()),
         "arrays": total(held),
         "chips": chips,
-        "utilisation": utilisation(run, [use for _, use in uses]),
+        "utilisation": utilisation(run, stock),
         "kv_traffic": traffic(run),
-        "programming_energy": programming(run, [use for _, use in uses]),
+        "programming_energy": programming(run, stock),
         "lifetime": wear(run, speed, kv_bits),
         "valid": np.equal(code, 0),
         "invalid_reason": code,
@@ -104,35 +110,30 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
 def enter(run: Run, ledger: Ledger, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended]) -> None:
     """Energies and times of all products."""
     for product, use in uses:
-        often = product_uses(run, product)
-        ledger.pay(product.operator, use.energies, often)
-        ledger.spend(product.operator, product.steps / product.used * use.time, often)
-    layers, pairs = run.shape.layers, run.pairs
+        tokens = tokens_of(run, product)
+        ledger.pay(product.operator, use.energies, tokens, product.used)
+        ledger.spend(product.operator, product.steps * use.time, tokens)
+    layers = run.shape.layers
     for name, part in parts.items():
-        each = (layers * run.tokens[0], layers * run.tokens[1])
-        ledger.pay(name, part.per_pair, pairs)
-        ledger.pay(name, part.per_token, each)
+        ledger.pay(name, part.per_pair, run.pairs)
+        ledger.pay(name, part.per_token, run.tokens, layers)
         if part.per_block:
             ledger.pay(name, part.per_block, run.blocks(part.block))
-        ledger.spend(name, part.pair_time, pairs)
-        ledger.spend(name, part.token_time, each)
+        ledger.spend(name, part.pair_time, run.pairs)
+        ledger.spend(name, layers * part.token_time, run.tokens)
 
 
-def product_uses(run: Run, product: Product) -> Pair:
-    """Products with matrices of a shape in each phase."""
-    read, written = run.tokens
-    return product.used * (np.minimum(read, 1) if product.last_only else read), product.used * written
+def tokens_of(run: Run, product: Product) -> Pair:
+    """Tokens that a product is computed for, in each phase."""
+    return run.ends if product.last_only else run.tokens
 
 
-def vectors(run: Run) -> dict[str, Pair]:
-    """Elements of softmax, norms and activations in each phase."""
-    (read, written), (first, second) = run.tokens, run.pairs
-    heads = run.shape.heads * run.group.numbers["data.scored"]
-    norm, activation = run.shape.norm_elements, run.shape.activation_elements
+def vectors(run: Run) -> dict[str, tuple[Any, Pair]]:
+    """Elements of softmax, norms and activations for each pair or token, and how many of these each phase has."""
     return {
-        "softmax": (heads * first, heads * second),
-        "norm": (norm * read, norm * written),
-        "activation": (activation * read, activation * written),
+        "softmax": (run.shape.heads * run.group.numbers["data.scored"], run.pairs),
+        "norm": (run.shape.norm_elements, run.tokens),
+        "activation": (run.shape.activation_elements, run.tokens),
     }
 
 
@@ -144,9 +145,9 @@ def lanes(run: Run) -> Any:
 def enter_vectors(run: Run, ledger: Ledger) -> None:
     """Energies and times of softmax, norms and activations."""
     energy, speed = run.events.scaling.energy("vector_operation"), lanes(run)
-    for name, elements in vectors(run).items():
-        ledger.pay(name, {"mac": energy * event(name, "operations")}, elements)
-        ledger.spend(name, 1 / speed, elements)
+    for name, (elements, uses) in vectors(run).items():
+        ledger.pay(name, {"mac": energy * event(name, "operations")}, uses, elements)
+        ledger.spend(name, elements / speed, uses)
 
 
 def link_time(run: Run, chips: Any) -> Any:
@@ -228,25 +229,38 @@ def totals(run: Run, ledger: Ledger, speed: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def total_arrays(run: Run, uses: list[Use]) -> Pair:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stock:
+    """What weights occupy."""
+
+    arrays: Any
+    sram_arrays: Any
+    cells: Any
+    sram_cells: Any
+
+
+def stock_of(uses: list[Use]) -> Stock:
+    """What all products occupy."""
+    return Stock(**{item.name: total(getattr(use, item.name) for use in uses) for item in fields(Stock)})
+
+
+def total_arrays(run: Run, stock: Stock) -> Pair:
     """Analog arrays and SRAM arrays, those for keys and values of the longest context included."""
     tokens, batch = run.decode.stop, run.group.numbers["workload.batch"]
     kept = [dynamic.arrays(name, run.shape, run.group, tokens) for name in BOTH]
-    analog = total(use.arrays for use in uses) + batch * total(first for first, _ in kept)
-    return analog, total(use.sram_arrays for use in uses) + batch * total(second for _, second in kept)
+    analog = stock.arrays + batch * total(first for first, _ in kept)
+    return analog, stock.sram_arrays + batch * total(second for _, second in kept)
 
 
-def utilisation(run: Run, uses: list[Use]) -> Any:
+def utilisation(run: Run, stock: Stock) -> Any:
     """Share of the cells of weight arrays that hold weights; NaN without any."""
     size = run.group.numbers["crossbar.rows"] * run.group.numbers["crossbar.columns"]
-    return ratio(total(use.used_cells for use in uses), total(use.arrays + use.sram_arrays for use in uses) * size)
+    return ratio(stock.cells + stock.sram_cells, (stock.arrays + stock.sram_arrays) * size)
 
 
-def programming(run: Run, uses: list[Use]) -> Any:
+def programming(run: Run, stock: Stock) -> Any:
     """Energy of writing all weights once, J."""
-    analog = total(use.cells for use in uses)
-    bits = total(use.used_cells - use.cells for use in uses)
-    return analog * run.events.cells.write_energy + bits * run.events.sram_write
+    return stock.cells * run.events.cells.write_energy + stock.sram_cells * run.events.sram_write
 
 
 def kept_bits(run: Run) -> Any:
@@ -291,9 +305,9 @@ def details(
     conversions, macs = np.zeros(size, np.float32), np.zeros(size, np.float32)
     for product, use in uses:
         place = OPERATIONS.index(product.operator)
-        for phase, often in enumerate(product_uses(run, product)):
-            conversions[phase, place] += often * use.conversions
-            macs[phase, place] += often * product.rows * product.columns
+        for phase, tokens in enumerate(tokens_of(run, product)):
+            conversions[phase, place] += tokens * product.used * use.conversions
+            macs[phase, place] += tokens * product.used * product.rows * product.columns
     share = {"scores": run.group.numbers["data.scored"], "values": run.group.numbers["data.kept"]}
     for name, part in parts.items():
         place, blocks = OPERATIONS.index(name), run.blocks(part.block)

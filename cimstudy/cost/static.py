@@ -29,14 +29,13 @@ class Use:
     arrays: Any = 0.0  # analog
     sram_arrays: Any = 0.0
     cells: Any = 0.0  # analog ones that hold weights
-    used_cells: Any = 0.0  # of either kind
+    sram_cells: Any = 0.0
 
 
-def traffic(product: Product, group: Group, tiles: tuple[Any, Any]) -> Any:
-    """Bits that go to arrays and come from them. tiles : one below the other, side by side."""
+def traffic(group: Group, inputs: Any, outputs: Any) -> Any:
+    """Bits that go to arrays and come from them."""
     numbers = group.numbers
-    into = product.rows * tiles[1] * numbers["crossbar.input_bits"]
-    return into + product.columns * tiles[0] * numbers["architecture.logic.partial_sum_bits"]
+    return inputs * numbers["crossbar.input_bits"] + outputs * numbers["architecture.logic.partial_sum_bits"]
 
 
 def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> Use:
@@ -46,18 +45,18 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
     cells = numbers["crossbar.cells_per_weight"]
     high = counts.row_tiles(product.rows, numbers["crossbar.rows"])
     wide = counts.column_tiles(product.columns, cells, numbers["crossbar.columns"])
-    conversions = high * product.columns * events.conversions
+    inputs, outputs = product.rows * wide, product.columns * high
+    conversions = outputs * events.conversions
     vector = events.vector(product.operator)
     weights = product.rows * product.columns
-    held = product.count * weights * cells
-    bits = traffic(product, group, (high, wide))
+    bits = traffic(group, inputs, outputs)
     return Use(
         energies={
             "adc": conversions * events.conversion,
-            "dac": product.rows * wide * vector.row,
+            "dac": inputs * vector.row,
             "cell": weights * vector.weight,
             "shift_add": conversions * events.shift_add,
-            "partial_sum": (high - 1) * product.columns * events.add,
+            "partial_sum": (outputs - product.columns) * events.add,
             "buffer": bits * events.bit_to_array,
             "noc": bits * events.bit_between_tiles,
         },
@@ -65,8 +64,7 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
         shared=False,
         conversions=conversions,
         arrays=product.count * high * wide,
-        cells=held,
-        used_cells=held,
+        cells=product.count * weights * cells,
     )
 
 
@@ -79,18 +77,19 @@ def in_sram(product: Product, group: Group, events: Events, batch: Any) -> Use:
     high = counts.row_tiles(product.rows, rows)
     wide = counts.column_tiles(product.columns, bits, numbers["crossbar.columns"])
     weights = product.rows * product.columns
-    moved = traffic(product, group, (high, wide))
+    outputs = product.columns * high
+    moved = traffic(group, product.rows * wide, outputs)
     return Use(
         energies={
             "mac": weights * sram_multiply_accumulate(events.scaling, rows, widths),
-            "partial_sum": (high - 1) * product.columns * events.add,
+            "partial_sum": (outputs - product.columns) * events.add,
             "buffer": moved * events.bit_to_array,
             "noc": moved * events.bit_between_tiles,
         },
         time=sram_product(events.scaling, rows, widths) + events.hop_time,
         shared=False,
         sram_arrays=product.count * high * wide,
-        used_cells=product.count * weights * bits,
+        sram_cells=product.count * weights * bits,
     )
 
 
