@@ -1,6 +1,6 @@
 """Published macros against the cost model: leave one chip out, fit three global scales on the others, predict it.
 
-    python scripts/validate_cost.py [TABLE.csv]
+    python scripts/validate_cost.py [TABLE.csv] [--rows]
 
 Prints one JSON object. The scales multiply the energy of conversions, the area of converters, and the energy of all
 else. All rows of a chip leave together; each chip weighs the same. A row's error is |ln(predicted / reported)|.
@@ -21,7 +21,7 @@ from scipy.optimize import least_squares
 from cimstudy.cost.adc import MODELS, Converter
 from cimstudy.cost.design import Group, completed, groups
 from cimstudy.cost.events import Scaling, events_of, sram_multiply_accumulate
-from cimstudy.cost.macros import CYCLES
+from cimstudy.cost.macros import CYCLES, neurram_phases
 
 TABLE = Path(__file__).parents[1] / "tests" / "data" / "cost" / "validation.csv"
 PEERS = {  # what other tools publish of the same chips
@@ -57,18 +57,19 @@ def analog(row: Row) -> tuple[float, float]:
     """Energy of conversions, and of all else, of a macro in one cycle, J."""
     cycle = CYCLES[row["macro"].split()[0]](row)
     node, volts = float(row["node_nm"]) * 1e-9, float(row["vdd_V"])
-    rows, columns, bits = (float(row[name]) for name in ("rows", "cols", "in_bits"))
-    converters = float(row["adc_per_array"])
+    rows, columns = float(row["rows"]), float(row["cols"])
+    phases = neurram_phases(row) if chip_of(row) == "Wan" else [int(row["in_bits"])]
+    conversions = float(row["adc_per_array"]) * len(phases)
     conversion, _ = MODELS["survey"](Converter(bits=float(row["adc_bits"]), rate=1 / cycle, node=node, voltage=volts))
-    pulses = (2**bits - 1) / 2 if bits > 1 else 1.0  # of a unit each, half of them on average
+    pulses = sum(2**bits - 1 for bits in phases) / 2 if row["in_bits"] != "1" else 1.0  # half of them on average
     group = at(node, volts, row)
     events = events_of(group)
     if row["device"].startswith("SRAM"):
         cell = 0.5 * events.scaling.charge("gate")
     else:
         cell = 0.5**2 * 2.5e-6 * 0.27e-6 * 0.5  # V2 S s: read at 0.5 V, 250 kOhm to 1 MOhm, half of the rows driven
-    rest = rows * columns * pulses * cell + rows * pulses * events.line + converters * events.shift_add
-    return float(np.squeeze(converters * conversion)), float(np.squeeze(rest))
+    rest = rows * columns * pulses * cell + rows * pulses * events.line + conversions * events.shift_add
+    return float(np.squeeze(conversions * conversion)), float(np.squeeze(rest))
 
 
 def at(node: float, volts: float, row: Row) -> Group:
@@ -152,34 +153,52 @@ def quantiles(errors: list[float]) -> dict[str, float]:
     return {"median": round(float(np.median(found)), 3), "q90": round(float(np.quantile(found, 0.9)), 3)}
 
 
-def main() -> None:
-    """Leave each chip out in turn."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    options.add_argument("table", nargs="?", type=Path, default=TABLE)
-    with options.parse_args().table.open(encoding="utf-8") as file:
+def held_out(path: Path = TABLE) -> list[dict[str, Any]]:
+    """A line for each chip, predicted by what the others say, and one for all."""
+    with path.open(encoding="utf-8") as file:
         rows = [found for row in csv.DictReader(file) if (found := expectation(row)) is not None]
     lines: list[dict[str, Any]] = []
-    held_out: list[float] = []
+    errors: list[float] = []
     for chip in dict.fromkeys(row.chip for row in rows):
         scales = fitted([row for row in rows if row.chip != chip])
         mine = [row for row in rows if row.chip == chip]
-        errors = [row.error(scales) for row in mine]
-        held_out += errors
+        found = [row.error(scales) for row in mine]
+        errors += found
         lines.append(
             {
                 "chip": chip,
                 "rows": len(mine),
                 "scales": dict(zip(SCALES, np.exp(scales).round(3).tolist(), strict=True)),
-                "held_out": quantiles(errors),
+                "held_out": quantiles(found),
                 "unfitted": quantiles([row.error(np.zeros(3)) for row in mine]),
                 "predicted_over_reported": {
-                    row.row: round(float(np.exp(error)), 3) for row, error in zip(mine, errors, strict=True)
+                    row.row: round(float(np.exp(error)), 3) for row, error in zip(mine, found, strict=True)
                 },
-                "peers": PEERS.get(chip, ""),
+                "peers": PEERS[chip],
             }
         )
-    lines.append({"chip": "all", "rows": len(rows), "held_out": quantiles(held_out)})
-    report(lines)
+    return [*lines, {"chip": "all", "rows": len(rows), "held_out": quantiles(errors), "peers": ""}]
+
+
+def printed(line: dict[str, Any]) -> str:
+    """A line as a row of the table in docs/cost.md."""
+    ratios = line.get("predicted_over_reported", {}).values()
+    reach = f"{min(ratios):.2g} to {max(ratios):.2g}" if len(ratios) > 1 else f"{next(iter(ratios), np.nan):.2g}"
+    errors = f"{line['held_out']['median']:.2f}, {line['held_out']['q90']:.2f}"
+    return f"| {line['chip']} | {line['rows']} | {reach if ratios else ''} | {errors} | {line['peers']} |"
+
+
+def main() -> None:
+    """Leave each chip out in turn."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    options.add_argument("table", nargs="?", type=Path, default=TABLE)
+    options.add_argument("--rows", action="store_true", help="print the rows of the table in docs/cost.md instead")
+    asked = options.parse_args()
+    lines = held_out(asked.table)
+    if asked.rows:
+        print("\n".join(map(printed, lines)))
+    else:
+        report(lines)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
     x: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis to draw along; of a pareto a metric")] = None,
     y: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis upwards, of a heatmap")] = None,
     hue: Annotated[str | None, typer.Option(metavar="AXIS", help="a line for each value; default: the second")] = None,
+    part: Annotated[str | None, typer.Option(metavar="AXIS", help="the axis of a breakdown's parts")] = None,
     select: Annotated[
         list[str] | None,
         typer.Option(metavar="AXIS=VALUE", help="draw only this value; several for one axis are allowed"),
@@ -34,7 +35,9 @@ def plot(  # noqa: PLR0913, PLR0917 - the options of a plot
     chosen: dict[str, list[Any]] = {}
     for axis, value in map(assignment, select or []):
         chosen.setdefault(axis, []).append(value)
-    given = {name: value for name, value in {"x": x, "y": y, "hue": hue, "select": chosen}.items() if value}
+    given = {
+        name: value for name, value in {"x": x, "y": y, "hue": hue, "part": part, "select": chosen}.items() if value
+    }
     draw = plots.of_kind(kind, given)
     ds = open_results(store)
     name = metric or plots.default_metric(ds, kind)

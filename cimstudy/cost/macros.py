@@ -26,12 +26,16 @@ def sinangil_cycle(row: Row) -> float:
     return float(data["cycle"] * (data["floor"] + (1 - data["floor"]) * falls))
 
 
+def neurram_phases(row: Row) -> list[int]:
+    """Bits of the input's magnitude that are converted together, in one phase or two."""
+    magnitude = max(1, int(row["in_bits"]) - 1)
+    return [magnitude] if magnitude <= 3 else [-(-magnitude // 2), magnitude // 2]
+
+
 def neurram_cycle(row: Row) -> float:
     """Seconds: pulses of the input's magnitude, in one phase or two, and the steps of the converters."""
     data = table("macros")["neurram"]
-    inputs, outputs = int(row["in_bits"]), int(row["out_bits"])
-    magnitude = max(1, inputs - 1)
-    phases = [magnitude] if magnitude <= 3 else [-(-magnitude // 2), magnitude // 2]
+    phases, outputs = neurram_phases(row), int(row["out_bits"])
     steps = outputs + (max(outputs - phases[0], 0) if len(phases) > 1 else 0)
     pulses = sum(2**bits - 1 for bits in phases)
     return float(data["pulse"] * pulses + data["step"] * steps + data["phase"] * len(phases))

@@ -180,8 +180,42 @@ def test_a_breakdown_shows_one_point_for_each_bar(make: Make, select: Any, messa
 
 
 def test_a_metric_that_is_no_sum_of_parts_is_refused(grid: xr.Dataset) -> None:
-    with pytest.raises(InputError, match=r"^perplexity has 0 axes of its own \(none\); a breakdown needs one$"):
+    with pytest.raises(InputError, match=r"^perplexity has no axis of its own; a breakdown needs one$"):
         breakdown(grid, "perplexity")
+
+
+@pytest.fixture
+def parts_of_parts(make: Make) -> xr.Dataset:
+    ds = make({"adc_bits": [5, 6]}, np.ones((2, 3)))
+    values = np.arange(2 * 3 * 2 * 2.0).reshape(2, 3, 2, 2)
+    found = ds.assign(perplexity=(("point", "trial", "phase", "component"), values, ds["perplexity"].attrs))
+    return found.assign_coords(phase=["prefill", "decode"], component=["adc", "cell"])
+
+
+def test_a_breakdown_sums_along_the_other_axes(parts_of_parts: xr.Dataset) -> None:
+    expected = parts_of_parts["perplexity"].mean("trial")
+    for options, lost in (
+        ({}, expected.sum("phase")),
+        ({"select": {"phase": "decode"}}, expected.sel(phase="decode")),
+        ({"part": "phase"}, expected.sum("component")),
+    ):
+        bars: Any = {bar.get_label(): bar for bar in breakdown(parts_of_parts, "perplexity", **options).containers}
+        (part,) = set(lost.dims) & {"phase", "component"}
+        for name in lost[part].to_numpy().tolist():
+            heights = [patch.get_height() for patch in bars[name].patches]
+            np.testing.assert_allclose(heights, lost.sel({part: name}))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"part": "layer"}, "^perplexity has the axes phase, component; part='layer' is none of them$"),
+        ({"select": {"phase": "training"}}, "^phase has no value 'training'; there are: prefill, decode$"),
+    ],
+)
+def test_parts_that_are_not_there_are_refused(parts_of_parts: xr.Dataset, options: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        breakdown(parts_of_parts, "perplexity", **options)
 
 
 def test_a_kind_of_plot_shows_the_first_metric_that_it_can(parts: xr.Dataset) -> None:

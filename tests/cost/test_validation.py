@@ -1,6 +1,7 @@
 """Published macros: closed forms without any fit agree within 7 %, ISAAC's sums within 1 %."""
 
 import csv
+import runpy
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def test_efficiency_follows_from_stated_energies(name):
     assert found / 1e12 == pytest.approx(float(row["closed_form"]), rel=2e-3)
     # one point of NeuRRAM is 11 % off in its source's own closed form, which the table states
     assert found / 1e12 == pytest.approx(float(row["reported"]), rel=0.12 if name == "WAN-o8i6-E" else 0.07)
+
+
+def test_the_page_prints_what_the_script_finds_of_chips_left_out(monkeypatch):
+    """If not: python scripts/validate_cost.py --rows."""
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(root / "scripts")
+    script = runpy.run_path(str(root / "scripts" / "validate_cost.py"))
+    lines = script["held_out"]()
+    assert [line["rows"] for line in lines] == [2, 2, 6, 8, 1, 1, 1, 1, 22]
+    page = (root / "docs" / "cost.md").read_text("utf-8")
+    for line in lines:
+        assert script["printed"](line) in page
 
 
 def test_isaac_adds_up():

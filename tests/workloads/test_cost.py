@@ -162,12 +162,22 @@ def test_uncertain_coefficients_are_drawn_for_each_chip():
 
 def test_a_study_that_varies_the_workload_evaluates_each(tmp_path):
     space = cim.Grid({"workload.prefill": [32, 64], "crossbar.rows": [64, 128]})
-    ds = study(space=space).run(tmp_path / "s.zarr", workers=1, progress=False, block=(4, 1))
+    parted = COST.replace("breakdown", True)
+    ds = study(space=space, workload=parted).run(tmp_path / "s.zarr", workers=1, progress=False, block=(4, 1))
     for prefill in (32, 64):
         for rows in (64, 128):
             expected = COST.replace("prefill", prefill)(cim.Hardware().replace("crossbar.rows", rows), seed=0, trial=0)
             found = ds.sel(workload_prefill=prefill, crossbar_rows=rows).isel(trial=0)
             assert float(found.energy_prefill) == expected["energy_prefill"]
+    pytest.importorskip("matplotlib")
+    drawn = ds.cim.plot.breakdown("energy", x="crossbar_rows", select={"workload_prefill": 64, "phase": "prefill"})
+    stacked = [bar for bar in drawn.containers if hasattr(bar, "patches") and bar.patches]
+    assert len(stacked) > 5
+    heights = np.sum([[patch.get_height() for patch in bar.patches] for bar in stacked], axis=0)
+    whole = ds.energy_prefill.sel(workload_prefill=64, crossbar_rows=[64, 128]).isel(trial=0)
+    unit = float(whole[0] / heights[0])
+    np.testing.assert_allclose(heights * unit, whole, rtol=1e-5)
+    assert unit == pytest.approx(1, rel=1e-5)
 
 
 def test_bad_costs_are_refused_in_one_line():

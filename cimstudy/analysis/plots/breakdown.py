@@ -21,7 +21,7 @@ from cimstudy.analysis.plots.labels import (
     set_names,
 )
 from cimstudy.analysis.plots.line import check_finished
-from cimstudy.analysis.selection import check_unique, levels, selected, view, written
+from cimstudy.analysis.selection import check_unique, levels, listed, selected, view, written
 from cimstudy.analysis.statistics import table
 from cimstudy.errors import InputError
 
@@ -33,28 +33,28 @@ OTHER = "other"
 MOST_PARTS = len(OKABE_ITO)
 
 
-def breakdown(
+def breakdown(  # noqa: PLR0913, PLR0917 - what is shown, and where
     ds: xr.Dataset,
     metric: str,
     x: str | None = None,
     ax: "Axes | None" = None,
     select: Mapping[str, Any] | None = None,
+    part: str | None = None,
 ) -> "Axes":
     """The parts of a metric, stacked to their total for each value of the axis `x`.
 
-    The parts lie along the metric's own axis, such as `component`; the smallest ones are one if they are too many to be
-    told apart. A bar is the 95 % interval of the total over chips. `select`, `ax` and errors as in `line`.
+    The parts lie along `part`, an axis of the metric's own: its only one, or `component`. What lies along others is
+    summed, of those values that `select` has. The smallest parts are one if they are too many to be told apart. A bar
+    is the 95 % interval of the total over chips. `select`, `ax` and errors as in `line`.
     """
-    own = own_dims(ds, metric)
-    if len(own) != 1:
-        raise InputError(f"{metric} has {len(own)} axes of its own ({', '.join(own) or 'none'}); a breakdown needs one")
-    (part,) = own
+    part = chosen_part(ds, metric, part)
+    ds, select = summed(ds, metric, part, select or {})
     total = ds.assign({metric: ds[metric].sum(part, skipna=False, keep_attrs=True)})
     names = swept(ds)
     shown = view(table(total, metric, CONFIDENCE), names, {"x": x, "hue": None}, select)
     check_unique(shown.rows, names, shown.x, None)
     check_finished(shown.rows, metric)
-    rows = selected(table(ds, metric, CONFIDENCE), names, select or {})
+    rows = selected(table(ds, metric, CONFIDENCE), names, select)
     with look_of(ax):
         ax = ax or new_axes()
         draw_parts(ax, stacks(rows, shown.x, part))
@@ -66,6 +66,36 @@ def breakdown(
         ax.set_title(caption(ds, shown, "bar"), loc="left")
         add_legend(ax, label(ds, part))
     return ax
+
+
+def chosen_part(ds: xr.Dataset, metric: str, part: str | None) -> str:
+    """The axis of the parts. Raises InputError if there is no such axis, or if several could be it."""
+    own = own_dims(ds, metric)
+    if not own:
+        raise InputError(f"{metric} has no axis of its own; a breakdown needs one")
+    usual = "component" if "component" in own else own[0] if len(own) == 1 else None
+    found = part or usual
+    if found not in own:
+        given = "a breakdown needs one of them: part=..." if part is None else f"part={part!r} is none of them"
+        raise InputError(f"{metric} has the axes {', '.join(own)}; {given}")
+    return found
+
+
+def summed(ds: xr.Dataset, metric: str, part: str, select: Mapping[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+    """The dataset with a metric of one own axis, and what else is selected. Raises InputError for unknown values."""
+    others = [name for name in own_dims(ds, metric) if name != part]
+    values = ds[metric]
+    for name in others:
+        if name not in select:
+            continue
+        wanted = select[name] if isinstance(select[name], list | tuple) else [select[name]]
+        there = ds[name].to_numpy().tolist()
+        for value in wanted:
+            if value not in there:
+                raise InputError(f"{name} has no value {value!r}; there are: {listed(there)}")
+        values = values.sel({name: wanted})
+    kept = {name: value for name, value in select.items() if name not in others}
+    return ds.assign({metric: values.sum(others, skipna=False, keep_attrs=True)}), kept
 
 
 def stacks(rows: pd.DataFrame, x: str, part: str) -> pd.DataFrame:

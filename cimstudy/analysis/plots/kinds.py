@@ -47,6 +47,8 @@ def default_metric(ds: xr.Dataset, kind: str) -> str:
     own = {name: own_dims(ds, name) for name in metrics(ds)}
     fit = {
         "layers": [name for name, dims in own.items() if "layer" in dims],
-        "breakdown": [name for name, dims in own.items() if len(dims) == 1],
+        "breakdown": sorted(
+            (name for name, dims in own.items() if dims), key=lambda name: "component" not in own[name]
+        ),
     }
     return next(iter(fit.get(kind, ())), None) or first_metric(ds)
