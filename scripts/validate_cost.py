@@ -162,17 +162,17 @@ def held_out(path: Path = TABLE) -> list[dict[str, Any]]:
     for chip in dict.fromkeys(row.chip for row in rows):
         scales = fitted([row for row in rows if row.chip != chip])
         mine = [row for row in rows if row.chip == chip]
-        found = [row.error(scales) for row in mine]
-        errors += found
+        missed = [row.error(scales) for row in mine]
+        errors += missed
         lines.append(
             {
                 "chip": chip,
                 "rows": len(mine),
                 "scales": dict(zip(SCALES, np.exp(scales).round(3).tolist(), strict=True)),
-                "held_out": quantiles(found),
+                "held_out": quantiles(missed),
                 "unfitted": quantiles([row.error(np.zeros(3)) for row in mine]),
                 "predicted_over_reported": {
-                    row.row: round(float(np.exp(error)), 3) for row, error in zip(mine, found, strict=True)
+                    row.row: round(float(np.exp(error)), 3) for row, error in zip(mine, missed, strict=True)
                 },
                 "peers": PEERS[chip],
             }

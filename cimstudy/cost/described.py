@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.design import CHOICES, NUMBERS
-from cimstudy.hardware import Crossbar, Differential, Hardware
+from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware
 
 PATHS = (*NUMBERS, *CHOICES)
 Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinct ones, and which of them a point has
@@ -42,6 +42,8 @@ def stated(root: str, part: Any) -> dict[str, Any]:
         return {"overrides": len(part)}
     mine = {path: value_at(part, path) for path in PATHS if path.partition(".")[0] == root}
     found = {path: value for path, value in mine.items() if value is not None}
+    if isinstance(part, Architecture):
+        return found | {"architecture.redundancy": part.redundancy is not None}
     return found | coded(part) if isinstance(part, Crossbar) else found
 
 

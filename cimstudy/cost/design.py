@@ -123,6 +123,7 @@ NUMBERS: Mapping[str, Number] = {
     "architecture.logic.macs": count(16384, "8-bit multiply-accumulates a clock of all digital units together"),
     "architecture.logic.lanes": count(1024, "elements a clock of all vector units together"),
     "architecture.logic.clock": Number(default=1e9, meaning="Hz"),
+    "architecture.redundancy": share(0, "whether arrays are redundant: 0 or 1"),
     "overrides": share(0, "overrides of parts for some operators"),
     "architecture.kv.bits": count(16, "of an entry of a key or a value"),
     "architecture.kv.capacity": Number(default=math.inf, meaning="bytes for keys and values"),

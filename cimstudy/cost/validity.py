@@ -17,6 +17,7 @@ REASONS = {
     32: "the sequence is longer than the network's context",
     64: "overrides give some operators other parts, which is not counted",
     128: "the attention scheme drops or adds work, which is not counted",
+    256: "arrays are redundant (architecture.redundancy), which is not counted",
 }
 NONLINEAR = ("softmax", "norm", "activation")
 
@@ -40,6 +41,7 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any) -> Any:
         + 32 * (tokens > (shape.context or np.inf))
         + 64 * (numbers["overrides"] > 0)
         + 128 * (group.choices["architecture.attention.kind"] not in {"full", "blocked"})
+        + 256 * (numbers["architecture.redundancy"] > 0)
     )
 
 

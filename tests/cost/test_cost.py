@@ -101,6 +101,7 @@ INVALID = {
     16: {"architecture.kv.location": "array"},
     64: {"overrides": 1},
     128: {"architecture.attention.kind": "top_k"},
+    256: {"architecture.redundancy": 1.0},
 }
 
 
