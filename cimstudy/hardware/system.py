@@ -1,6 +1,6 @@
 """What surrounds the arrays: where keys and values live, buffers, links and chips.
 
-These numbers count energy, time and area. None: not known, or not limited.
+All but `KeyValues.bits` count energy, time and area, and change no result. None: not known, or not limited.
 """
 
 from typing import Annotated, Literal
@@ -21,7 +21,11 @@ class KeyValues(Part):
     """
 
     location: Literal["array", "buffer", "hbm", "lpddr"] = "hbm"
-    bits: Bits = Field(default=16, description="of an entry of a key or a value")
+    bits: Bits = Field(
+        default=16,
+        description="of an entry of a key or a value, with the sign; below 16 and outside arrays, entries are rounded "
+        "with a scale for each head and token",
+    )
     capacity: Positive | None = Field(default=None, description="bytes for keys and values; None: enough")
     energy: Positive | None = Field(default=None, description="J a bit that is read; None: that of the location")
     bandwidth: Positive | None = Field(default=None, description="bit/s; None: that of the location")

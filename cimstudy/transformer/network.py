@@ -225,7 +225,7 @@ def projected(run: Pass, name: str, x: Array) -> tuple[Array, Array, Array]:
 def meeting(run: Pass, layer: int, parts: tuple[Array, Array, Array]) -> Meeting:
     """New queries, keys and values of a layer, with those that the cache holds of earlier tokens."""
     config = run.config
-    q, k, v = parts
+    q, k, v = parts[0], run.units.kept(parts[1]), run.units.kept(parts[2])
     if run.cache is not None:
         k, v = run.cache.put(layer, k, v, run.positions)
     lengths = None if config.causal else run.lengths

@@ -1,4 +1,4 @@
-"""The units of a network for softmax, norms and activations: exact, or those of a chip."""
+"""The units of a network for softmax, norms and activations, and for what is kept: exact, or those of a chip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cimstudy.analog import Key
 from cimstudy.analog.random import BLOCK, normals
-from cimstudy.hardware import Architecture, Hardware
+from cimstudy.hardware import Architecture, Hardware, KeyValues
 from cimstudy.hardware.nonlinear import (
     Activation,
     Base2Softmax,
@@ -55,6 +55,7 @@ Places = NDArray[np.integer]
 
 
 DENOMINATOR = "denominator"  # the error that a row shares
+AS_COMPUTED = 16  # bits of a key or a value that are not rounded
 
 
 class Units(Protocol):
@@ -76,6 +77,10 @@ class Units(Protocol):
         """The activation called `function` of x (sequences, T, width).  rows : as for `Linear`."""
         ...
 
+    def kept(self, x: Array) -> Array:
+        """Keys or values (sequences, heads, T, width) as they are kept for later queries."""
+        ...
+
 
 class ExactUnits:
     """Everything in single precision."""
@@ -92,6 +97,10 @@ class ExactUnits:
         """As `Units`."""
         return ACTIVATIONS[function](x)
 
+    def kept(self, x: Array) -> Array:
+        """As `Units`."""
+        return x
+
 
 EXACT = ExactUnits()
 
@@ -103,6 +112,13 @@ class ChipUnits:
     hardware: Hardware
     key: Key
     first_vector: int = 0
+
+    def kept(self, x: Array) -> Array:
+        """As `Units`."""
+        kv = self.hardware.architecture.kv
+        if not is_rounded(kv):
+            return x
+        return rounded(x, kv.bits, np.abs(x).max(axis=-1, keepdims=True), signed=True)
 
     def softmax(self, name: str, scores: Array, vectors: Places, first_key: int) -> tuple[Array, Array]:
         """As `Units`."""
@@ -158,6 +174,11 @@ class ChipUnits:
         return finished(unit, y, draw, 0.0, full=unit.range, signed=True)
 
 
+def is_rounded(kv: KeyValues) -> bool:
+    """Whether keys and values are rounded when they are kept; those in arrays are rounded as their cells need it."""
+    return kv.location != "array" and kv.bits < AS_COMPUTED
+
+
 def units_of(hardware: Hardware, key: Key, first_vector: int) -> Units:
     """The units of a chip in a pass: exact ones, unless the hardware has others."""
     exact = Architecture()
@@ -167,7 +188,9 @@ def units_of(hardware: Hardware, key: Key, first_vector: int) -> Units:
         for architecture in architectures
         for part in ("softmax", "norm", "activation")
     )
-    return EXACT if plain else ChipUnits(hardware=hardware, key=key.of("units"), first_vector=first_vector)
+    if plain and not is_rounded(hardware.architecture.kv):
+        return EXACT
+    return ChipUnits(hardware=hardware, key=key.of("units"), first_vector=first_vector)
 
 
 Draw = Callable[[str, int], Array]

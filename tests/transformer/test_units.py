@@ -8,7 +8,7 @@ import pytest
 from cimstudy.analog import Key
 from cimstudy.errors import InputError
 from cimstudy.hardware import Architecture, Hardware, TableSoftmax
-from cimstudy.transformer import load_model, program
+from cimstudy.transformer import Cache, load_model, program
 from cimstudy.transformer.elementwise import ACTIVATIONS
 from cimstudy.transformer.units import EXACT, ChipUnits, units_of
 
@@ -237,6 +237,37 @@ def test_results_do_not_depend_on_how_a_text_is_cut_into_batches():
     chip = program(MODEL, hardware)
     whole = chip.logits(TOKENS)
     np.testing.assert_array_equal(chip.logits(TOKENS[1:], first_vector=16), whole[1:])
+
+
+def test_keys_and_values_of_16_bits_or_in_arrays_are_kept_as_they_are():
+    exact = program(MODEL, DIGITAL).logits(TOKENS)
+    for kv in ({"location": "hbm", "bits": 16}, {"location": "array", "bits": 2}):
+        np.testing.assert_array_equal(program(MODEL, DIGITAL.replace("architecture.kv", kv)).logits(TOKENS), exact)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 15])
+def test_keys_and_values_are_kept_on_the_levels_of_their_bits(bits):
+    """Each head and token has a scale of its own, whose top level is its largest entry."""
+    x = RNG.standard_normal((2, 3, 5, 16)).astype(np.float32) * np.float32(10) ** np.arange(-2, 3)[:, None]
+    kept, step = units(kv={"bits": bits}).kept(x), np.abs(x).max(axis=-1, keepdims=True) / (2 ** (bits - 1) - 1)
+    np.testing.assert_allclose(kept / step, np.rint(kept / step), atol=0.01)
+    assert (np.abs(kept - x) <= 0.501 * step).all()
+
+
+def test_two_bits_more_of_keys_and_values_leave_a_quarter_of_the_error():
+    exact = MODEL.logits(TOKENS)
+    errors = [
+        np.abs(program(MODEL, DIGITAL.replace("architecture.kv.bits", bits)).logits(TOKENS) - exact).std()
+        for bits in (6, 8, 10)
+    ]
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 4, rtol=0.3)
+
+
+def test_keys_and_values_are_rounded_once_while_a_text_grows():
+    chip = program(MODEL, DIGITAL.replace("architecture.kv.bits", 4))
+    cache = Cache(MODEL.config, 3, 16)
+    parts = [chip.logits(TOKENS[:, :7], cache=cache), chip.logits(TOKENS[:, 7:], cache=cache)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), chip.logits(TOKENS), atol=1e-3)
 
 
 REFUSED = [
