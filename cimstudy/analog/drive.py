@@ -11,6 +11,8 @@ from cimstudy.analog.mapping import Layout
 from cimstudy.errors import InputError
 from cimstudy.hardware import Dac
 
+FAR = 2.0**60  # vectors whose largest input is beyond it, or below its inverse, are scaled in any case
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Drive:
@@ -39,11 +41,9 @@ def drive(layout: Layout, x: Array, *, noisy: bool) -> tuple[Drive, Array]:
     """
     dac = layout.hardware.crossbar.dac
     levels, scales = np.empty_like(x), np.empty(len(x), x.dtype)
-    bits = x.view(np.int32 if x.itemsize == 4 else np.int64)
     full = x.dtype.type(layout.ranges.inputs)
     bottom, top = (-1, 0) if dac is None else (-int(dac.signed), dac.top)
-    if not kernels.convert_inputs(x, bits, full, bottom, top, levels, scales):
-        raise InputError("inputs hold NaN or infinite values; allowed: finite numbers")
+    check_finite(kernels.convert_inputs(x, bits_of(x), full, bottom, top, levels, scales))
     together = layout.collapsed or pulses_meet(layout.hardware)
     digits, weights = pulses_of(dac, levels) if noisy or not together else (levels[None], np.ones(1, x.dtype))
     squares = np.square(digits) if noisy else None
@@ -52,6 +52,37 @@ def drive(layout: Layout, x: Array, *, noisy: bool) -> tuple[Drive, Array]:
         digits, weights = levels[None], np.ones(1, x.dtype)
     steps = max(top, 1) if together else pulse_steps(dac)
     return Drive(pulses=digits, weights=weights, squares=squares, steps=steps), scales
+
+
+def passes(layout: Layout, *, noisy: bool) -> bool:
+    """Whether nothing rounds, clips or bends inputs or what follows, so that inputs may have any scale."""
+    return layout.hardware.crossbar.dac is None and layout.collapsed and not noisy and not layout.ranges.inputs
+
+
+def passed(x: Array) -> tuple[Drive, Array | None]:
+    """Inputs as they are for pulses, and None; scaled, with scales (batch,), if products could leave what floats hold.
+
+    Scales are powers of two, so that no bit of a vector depends on whether others need one.
+    """
+    largest, scales = np.empty(len(x), x.dtype), None
+    kernels.largest_magnitudes(bits_of(x), bits_of(largest))
+    check_finite(bool(np.isfinite(largest).all()))
+    far = (largest > 0) & ((largest < 1 / FAR) | (largest > FAR))
+    if far.any():
+        scales = np.ldexp(x.dtype.type(1), np.where(far, np.frexp(largest)[1] - 1, 0))
+        x = x / scales[:, None]
+    return Drive(pulses=x[None], weights=np.ones(1, x.dtype), squares=None, steps=1), scales
+
+
+def bits_of(x: Array) -> Array:
+    """The same memory as integers of the same size."""
+    return x.view(np.int32 if x.itemsize == 4 else np.int64)
+
+
+def check_finite(finite: bool) -> None:
+    """Raise InputError for inputs that are not finite."""
+    if not finite:
+        raise InputError("inputs hold NaN or infinite values; allowed: finite numbers")
 
 
 def pulses_of(dac: Dac | None, levels: Array) -> tuple[Array, Array]:

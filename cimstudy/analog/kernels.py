@@ -70,27 +70,43 @@ def add_differences(plus, minus, weight, sums):
 
 
 @numba.njit(cache=True, nogil=True)
+def largest_bits(bits):
+    """Magnitude of the largest of floats that are given as integers of the same size, (n,), as such an integer.
+
+    Magnitudes of floats are ordered like them, NaN and infinity last; a maximum of integers is a vector instruction.
+    """
+    magnitude = np.iinfo(bits.dtype).max
+    largest = bits.dtype.type(0)
+    for j in range(len(bits)):
+        largest = max(largest, bits[j] & magnitude)
+    return largest
+
+
+@numba.njit(cache=True, nogil=True)
+def largest_magnitudes(bits, found):
+    """Magnitudes of the largest inputs of vectors, as integers: bits (batch, n_in), found (batch,), filled."""
+    for i in range(len(bits)):
+        found[i] = largest_bits(bits[i])
+
+
+@numba.njit(cache=True, nogil=True)
 def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
     """Round inputs to levels. False if any input is not finite.
 
-    x : (batch, n_in).  bits : the same memory as integers of the same size: magnitudes of floats are ordered like them,
-    NaN and infinity last, and a maximum of integers is a vector instruction.
+    x : (batch, n_in).  bits : the same memory as integers of the same size.
     full_scale : the input that drives a row fully, 0 for each vector's largest magnitude.
     bottom : -1 for levels below zero, 0 for none.  top : largest level, 0 to keep fractions.
     levels : (batch, n_in), filled with level or fraction.
     scales : (batch,), filled with input per level.
     """
     one = levels.dtype.type(1)
-    magnitude = np.iinfo(bits.dtype).max
     steps = levels.dtype.type(top) if top else one
     lift = one * levels.dtype.type(2.0**100)
     finite = True
     place = np.empty(1, bits.dtype)
     value = place.view(x.dtype)
     for i in range(x.shape[0]):
-        largest = bits.dtype.type(0)
-        for j in range(x.shape[1]):
-            largest = max(largest, bits[i, j] & magnitude)
+        largest = largest_bits(bits[i])
         place[0] = largest
         full = full_scale if full_scale > 0 else (value[0] if largest else one)
         finite &= np.isfinite(full) and largest < FIRST_INFINITE[x.itemsize // 8]

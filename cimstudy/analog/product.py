@@ -13,7 +13,7 @@ import numpy as np
 from cimstudy.analog.bare import bare_products, is_bare
 from cimstudy.analog.converters import Conversion, accumulates, conversion_of, meets_nothing, subtracts
 from cimstudy.analog.currents import put_currents
-from cimstudy.analog.drive import Drive, drive
+from cimstudy.analog.drive import Drive, drive, passed, passes
 from cimstudy.analog.levels import Array, real_array
 from cimstudy.analog.mapping import Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
@@ -66,7 +66,8 @@ class ProgrammedMatrix(WrittenMatrix):
 def multiply(matrix: ProgrammedMatrix, x: Array, first_vector: int) -> Array:
     """The product, (batch, n_out), in blocks that fit the cache. x : (batch, n_in)."""
     layout = matrix.layout
-    driven, scales = drive(layout, x, noisy=matrix.is_noisy)
+    noisy = matrix.is_noisy
+    driven, scales = passed(x) if passes(layout, noisy=noisy) else drive(layout, x, noisy=noisy)
     zero = zero_sums(matrix, driven, first_vector)
     y = np.empty((len(x), layout.shape[1]), layout.dtype)
     for vectors, columns, sums in products([matrix, *matrix.copies], driven, first_vector, y):
@@ -75,7 +76,10 @@ def multiply(matrix: ProgrammedMatrix, x: Array, first_vector: int) -> Array:
             np.subtract(sums, above, out=sums)
         if layout.targets.column_scales is not None:
             np.multiply(sums, layout.targets.column_scales[columns], out=sums)
-        np.multiply(sums, scales[vectors, None], out=y[vectors, columns])
+        if scales is None:
+            y[vectors, columns] = sums  # copies nothing where they are there already
+        else:
+            np.multiply(sums, scales[vectors, None], out=y[vectors, columns])
     return y
 
 
@@ -136,12 +140,12 @@ def converted_products(copies: Sequence[WrittenMatrix], driven: Drive, first_vec
     """Sums over tiles, slices and pulses of what output converters give (or, behind a current limit, none)."""
     layout = copies[0].layout
     cycles, batch, _ = driven.pulses.shape
-    step = max(1, BUFFER_ROWS // cycles)
+    step = max(1, min(batch, BUFFER_ROWS // cycles))
     conversion = conversion_of(layout, driven.weights)
     for first in range(0, batch, step):
         vectors = slice(first, min(first + step, batch))
         block = [driven.of(vectors, rows) for rows in layout.tiles]
-        for columns in column_blocks(layout.shape[1]):
+        for columns in column_blocks(layout.shape[1], step * cycles):
             outputs = Outputs(first_vector + first, columns)
             sums = np.zeros((vectors.stop - vectors.start, columns.stop - columns.start), layout.dtype)
             add_converted(copies, conversion, block, outputs, sums)

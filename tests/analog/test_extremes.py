@@ -94,14 +94,24 @@ def test_powers_of_two_come_out_as_they_went_in(crossbar, weight_power, input_po
         np.testing.assert_array_equal(scaled, y * np.float32(2.0 ** (weight_power + input_power)))
 
 
+@pytest.mark.parametrize("dac", [Dac(), None])
 @pytest.mark.parametrize(
     ("dtype", "x"), [(np.float32, 1e-38), (np.float32, 1e-44), (np.float64, 5e-324), (np.float32, 3e38)]
 )
-def test_inputs_at_the_ends_of_the_arithmetic_are_scaled(dtype, x):
+def test_inputs_at_the_ends_of_the_arithmetic_are_scaled(dtype, x, dac):
     w, inputs = np.full((2, 1), 0.25), np.array([[x, 0], [x, x], [-x, x]])
-    y = program_matrix(w, Hardware(crossbar=Crossbar(adc=None)), 0, dtype=dtype).matmul(inputs)
+    y = program_matrix(w, Hardware(crossbar=Crossbar(adc=None, dac=dac)), 0, dtype=dtype).matmul(inputs)
     least = float(np.finfo(dtype).smallest_subnormal)
     np.testing.assert_allclose(y, inputs @ w, rtol=1e-6, atol=128 * least)  # a level is known to the least number
+
+
+def test_no_bit_of_a_vector_depends_on_whether_others_are_scaled():
+    matrix = program_matrix(RNG.standard_normal((70, 30)), Hardware(crossbar=Crossbar(adc=None, dac=None)), 0)
+    x = RNG.standard_normal((3, 70)).astype(np.float32)
+    near, far = matrix.matmul(x), matrix.matmul(x * np.float32([[1], [2.0**-120], [2.0**90]]))
+    np.testing.assert_array_equal(far[0], near[0])
+    np.testing.assert_array_equal(far[2], near[2] * 2.0**90)
+    np.testing.assert_array_equal(matrix.matmul(x[:0]), near[:0])
 
 
 def test_as_many_slices_as_bits_hold_what_one_cell_holds():
