@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cimstudy.hardware import presets
+from cimstudy.hardware import preset, presets
 from cimstudy.transformer import Model, TransformerConfig, program
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
+from cimstudy.transformer.watch import Watch
 
 CONFIG = TransformerConfig(
     vocab_size=64,
@@ -39,6 +40,14 @@ def test_an_accelerator_runs_a_network(entry):
     found = program(MODEL, entry.build(), calibration=TOKENS).logits(TOKENS)
     assert np.isfinite(found).all()
     assert np.corrcoef(found.ravel(), MODEL.logits(TOKENS).ravel())[0, 1] > 0.2
+
+
+@pytest.mark.parametrize("name", ["sprint", "cpsaa", "charge-cim-attention"])
+def test_searches_hide_most_keys(name):
+    """Each is to keep a quarter of the keys of these tokens; scores of few bits are often equal, and kept together."""
+    watch = Watch()
+    program(MODEL, preset(name), calibration=TOKENS, watch=watch).logits(TOKENS)
+    assert 0.2 < watch.counts["kept"] / watch.counts["seen"] < 0.5
 
 
 @pytest.mark.parametrize("name", INTEGERS)
