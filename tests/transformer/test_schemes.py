@@ -20,6 +20,7 @@ from cimstudy.hardware import (
     Hardware,
     HashedAttention,
     NormalOfRange,
+    Voting,
     Wires,
 )
 from cimstudy.transformer import Cache, Model, TransformerConfig, program
@@ -174,6 +175,19 @@ def test_each_key_and_value_is_written_once(name):
     numbers = 2 * TOKENS.size * config.kv_heads * config.head_width * config.layers
     assert watch.counts["writes"] == numbers
     assert watch.counts["cell_writes"] == 2 * numbers  # a pair for each
+
+
+def test_copies_that_vote_are_written_and_outvote_errors():
+    """Medians of three leave the same share of normal errors of operands as of weights, about two thirds."""
+    plain = chip_of("decoder", engine="dynamic-crossbar", device=Device(programming=NormalOfRange(std=0.01))).hardware
+    spreads, writes = [], []
+    for hardware in (plain, plain.replace("architecture.redundancy", Voting(copies=3))):
+        watch = Watch()
+        found = program(MODELS["decoder"], hardware, calibration=TOKENS, watch=watch).logits(TOKENS)
+        spreads.append((found - MODELS["decoder"].logits(TOKENS)).std())
+        writes.append((watch.counts["writes"], watch.counts["cell_writes"]))
+    assert writes[1] == (writes[0][0], 3 * writes[0][1])
+    assert spreads[1] / spreads[0] == pytest.approx(0.67, abs=0.1)
 
 
 def test_decoding_writes_what_prefill_writes():

@@ -17,7 +17,7 @@ from cimstudy.transformer.model import Model
 from cimstudy.transformer.network import Weighted, meeting
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.heads import HeadMatrices, Weights, mapped, program_heads
-from cimstudy.transformer.schemes.operands import Operands, arrays_of, calibration_meetings
+from cimstudy.transformer.schemes.operands import Operands, calibration_meetings, placed_arrays
 from cimstudy.transformer.schemes.setup import Array, Asked, Scheme, Setup
 
 
@@ -48,7 +48,9 @@ class Cascaded(Scheme):
         layers = range(setup.model.config.layers)
         keys, values = (
             {
-                layer: arrays_of(setup, met, (layer, part), unrounded(setup.hardware.of(setup.operator(layer, part))))
+                layer: placed_arrays(
+                    setup, met, (layer, part), unrounded(setup.hardware.of(setup.operator(layer, part)))
+                )
                 for layer in layers
             }
             for part in ("scores", "values")

@@ -16,7 +16,7 @@ import numpy as np
 from cimstudy.analog import Key, Listed, ProgrammedMatrix, Ranges, map_columns
 from cimstudy.analog.ranges import adc_ranges, input_range
 from cimstudy.errors import InputError
-from cimstudy.hardware import Hardware
+from cimstudy.hardware import Hardware, arrays_of
 from cimstudy.transformer.attention import Block, Meeting, Products, capped, digital, digital_scores
 from cimstudy.transformer.calibration import Tokens, ideal
 from cimstudy.transformer.model import Model
@@ -52,9 +52,10 @@ class Arrays:
 
     @property
     def cells(self) -> int:
-        """Cells that hold one number."""
-        coding = self.hardware.crossbar.weights
-        return coding.slices * len(coding.cells) * (2 if coding.kind == "differential" else 1)
+        """Cells that hold one number, those of redundant arrays included."""
+        coding, redundancy = self.hardware.crossbar.weights, self.hardware.architecture.redundancy
+        slices = arrays_of(redundancy, self.hardware.device.faults, coding.slices)
+        return slices * len(coding.cells) * (2 if coding.kind == "differential" else 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -168,11 +169,11 @@ def placed(setup: Setup, meet: Meet, product: str) -> dict[int, Arrays]:
     for layer in range(setup.model.config.layers):
         name = setup.operator(layer, product)
         if setup.hardware.engine(name) != "digital":
-            found[layer] = arrays_of(setup, meet, (layer, product), setup.hardware.of(name))
+            found[layer] = placed_arrays(setup, meet, (layer, product), setup.hardware.of(name))
     return found
 
 
-def arrays_of(setup: Setup, meet: Meet, place: tuple[int, str], given: Hardware) -> Arrays:
+def placed_arrays(setup: Setup, meet: Meet, place: tuple[int, str], given: Hardware) -> Arrays:
     """The arrays of a layer's product (a place), of this hardware."""
     layer, product = place
     hardware = written_at_inference(given)

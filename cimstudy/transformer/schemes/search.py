@@ -18,10 +18,10 @@ from cimstudy.transformer.schemes.operands import (
     Filled,
     Meet,
     Scores,
-    arrays_of,
     calibration_meetings,
     count_writes,
     operand_ranges,
+    placed_arrays,
     row_step,
 )
 from cimstudy.transformer.schemes.setup import Array, Asked, Setup, for_each_layer
@@ -56,7 +56,7 @@ class Threshold:
                 for layer in layers
             )
         return cls(
-            arrays={layer: arrays_of(setup, meet, (layer, "search"), few[layer]) for layer in layers},
+            arrays={layer: placed_arrays(setup, meet, (layer, "search"), few[layer]) for layer in layers},
             thresholds=thresholds,
             comparator_std=given.comparator_std,
             key=setup.key.of("comparators"),
