@@ -344,6 +344,7 @@ def test_a_dry_run_counts_what_the_store_holds(failing: subprocess.CompletedProc
     assert "cases    60: 12 done, 24 failed, 24 to do\n" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_ctrl_c_has_status_130_and_the_line_it_prints_goes_on(cimstudy: Run, folder: Path) -> None:
     line = [sys.executable, "-m", "cimstudy", "run", "slow.py", "--workers", "1"]

@@ -179,6 +179,7 @@ def test_size_is_the_number_of_workers(tmp_path, kind, changes, size):
     assert edited(tmp_path, kind, **changes).size == size
 
 
+@pytest.mark.slow
 def test_a_dry_run_reckons_with_the_workers_of_the_file(plain_study, two_workers, tmp_path):
     plain_study.run(tmp_path / "s.zarr", cluster=two_workers, progress=False)
     more = plain_study.replace("trials", 8)

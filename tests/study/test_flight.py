@@ -31,6 +31,7 @@ def test_the_last_block_keeps_all_workers_busy_and_each_case_is_evaluated_once(r
     assert (ds.status == DONE).all()
 
 
+@pytest.mark.slow
 def test_a_share_that_kills_its_workers_leaves_the_other_cases_untouched(run, study, log):
     ds = run(study.replace("workload.exits", ((6, 3),)), block=WHOLE)
     expected = np.where((ds.adc_bits == 6) & (ds.trial == 3), FAILED, DONE)
@@ -40,6 +41,7 @@ def test_a_share_that_kills_its_workers_leaves_the_other_cases_untouched(run, st
     assert again <= {case for case in log.cases() if case[0] in {"6", "7"} or case[1] == "0.1"}
 
 
+@pytest.mark.slow
 def test_a_failed_case_of_a_share_is_tried_again_on_request(run, study, log, tmp_path):
     study = study.replace("workload.raises", ((7, 2),)).replace("workload.once", str(tmp_path / "well"))
     assert int((run(study, block=WHOLE).status == FAILED).sum()) == 2

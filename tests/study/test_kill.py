@@ -149,6 +149,7 @@ def test_ctrl_c_closes_everything_quickly_and_says_how_to_go_on(start, store, st
     assert_same(study.run(store, cluster=two_workers, progress=False), undisturbed)
 
 
+@pytest.mark.slow
 @everywhere
 def test_two_runners_that_start_together_and_one_that_joins_make_one_correct_store(
     start, store, study, log, undisturbed

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def test_a_rate_is_cases_of_this_run_over_its_time(cases, seconds):
     assert note.rate == int(cases) / seconds
 
 
+@pytest.mark.slow
 def test_watching_a_run_shows_runner_rate_and_intervals_until_nothing_is_pending(study, log, tmp_path, two_workers):
     store = tmp_path / "s.zarr"
     rule = Trials(min=4, max=16, half_width={"loss": 0.4}, bounds={"loss": (-0.5, 3)})

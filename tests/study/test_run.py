@@ -119,6 +119,7 @@ def test_failed_cases_are_evaluated_again_only_on_request(run, study, log, tmp_p
     same_metrics(ds, run(study, "whole.zarr"))
 
 
+@pytest.mark.slow
 def test_a_case_that_ends_its_process_fails_alone(run, study):
     study = study.replace("space", Grid({"crossbar.adc.bits": [5, 6, 7]}))
     ds = run(study.replace("workload.exits", ((6, 2),)), block=(3, 4))

@@ -12,6 +12,7 @@ def paragraphs(text: bytes) -> list[str]:
     return [" ".join(part.split()) for part in text.decode().split("\n\n")]
 
 
+@pytest.mark.slow
 def test_nothing_held_out_is_trained_on() -> None:
     held_out, trained = paragraphs(held_out_text()), paragraphs(training_text())
     assert not set(held_out) & set(trained)
