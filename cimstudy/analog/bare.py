@@ -14,10 +14,11 @@ from cimstudy.analog.chain import has_source_lines
 from cimstudy.analog.converters import Conversion, conversion_of, meets_nothing
 from cimstudy.analog.drive import Drive
 from cimstudy.analog.levels import Array
-from cimstudy.analog.mapping import OUTPUTS, column_blocks
+from cimstudy.analog.mapping import CONVERTED_TOGETHER, column_blocks
 from cimstudy.analog.written import Product, WrittenMatrix
 
 BUFFER_ROWS = 512  # vectors (times input pulses) of one product: more spread the cost of packing cells further
+OUTPUTS = 256 * CONVERTED_TOGETHER  # of the slices that are converted together: 786 kB of float32
 FEW = 8  # vectors (times input pulses) for which a product that reads its matrix once is faster than sgemm
 
 
@@ -33,13 +34,12 @@ def bare_products(matrix: WrittenMatrix, driven: Drive) -> Iterator[Product]:
     """Sums of codes over tiles, slices and pulses."""
     cycles, batch, _ = driven.pulses.shape
     few = cycles * batch <= FEW
-    step = max(1, min(batch, BUFFER_ROWS // cycles))
+    step = max(1, BUFFER_ROWS // cycles)
     add, conversion = add_few if few else add_many, conversion_of(matrix.layout, driven.weights)
-    blocks = column_blocks(matrix.layout.shape[1], step * cycles)
     for first in range(0, batch, step):
         vectors = slice(first, min(first + step, batch))
         pulses = np.ascontiguousarray(driven.pulses[:, vectors])
-        for columns in blocks:
+        for columns in column_blocks(matrix.layout.shape[1]):
             sums = np.zeros((pulses.shape[1], columns.stop - columns.start), pulses.dtype)
             add(matrix, conversion, pulses, columns, sums)
             yield vectors, columns, sums

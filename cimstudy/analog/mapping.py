@@ -16,9 +16,9 @@ from cimstudy.analog.levels import Array, Targets
 from cimstudy.hardware import Crossbar, Hardware, Offset
 
 # A part of a matrix begins at a multiple, and then has the whole matrix's bits. Narrower products would pack the same
-# inputs more often: twice as narrow, 5 % slower.
+# inputs more often: half as wide, they are 5 % slower.
 COLUMNS_TOGETHER = 1536
-OUTPUTS = 256 * 768  # of one product whose outputs are converted: 786 kB of float32, which fits a second-level cache
+CONVERTED_TOGETHER = COLUMNS_TOGETHER // 2  # of products whose outputs are converted while they are in the cache
 
 
 def row_tiles(length: int, most: int, split: Literal["even", "maximal"] = "even") -> list[slice]:
@@ -31,13 +31,9 @@ def row_tiles(length: int, most: int, split: Literal["even", "maximal"] = "even"
     return [slice(first, last) for first, last in pairwise(edges)]
 
 
-def column_blocks(n_out: int, vectors: int = 1) -> list[slice]:
-    """Columns that so many vectors (times input pulses) are multiplied by together, so that the outputs fit a cache.
-
-    A whole fraction of COLUMNS_TOGETHER, and without vectors all of them.
-    """
-    width = COLUMNS_TOGETHER // -(-vectors * COLUMNS_TOGETHER // OUTPUTS)
-    return [slice(left, min(left + width, n_out)) for left in range(0, n_out, width)]
+def column_blocks(n_out: int, together: int = CONVERTED_TOGETHER) -> list[slice]:
+    """Columns that are multiplied together."""
+    return [slice(left, min(left + together, n_out)) for left in range(0, n_out, together)]
 
 
 def columns_together(crossbar: Crossbar, n_out: int) -> int:

@@ -15,7 +15,7 @@ from cimstudy.analog.converters import Conversion, accumulates, conversion_of, m
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive, passed, passes
 from cimstudy.analog.levels import Array, real_array
-from cimstudy.analog.mapping import Layout, column_blocks
+from cimstudy.analog.mapping import COLUMNS_TOGETHER, Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
 from cimstudy.analog.redundancy import first_voted, vote
 from cimstudy.analog.written import Outputs, Product, Reader, WrittenMatrix
@@ -130,7 +130,7 @@ def products(copies: Sequence[WrittenMatrix], driven: Drive, first_vector: int, 
 def collapsed_product(matrix: WrittenMatrix, sums: Array, driven: Drive, first_vector: int) -> Array:
     """The product with one plane of weights, in `sums`, (batch, n_out)."""
     n_out = matrix.layout.shape[1]
-    for columns in column_blocks(n_out):
+    for columns in column_blocks(n_out, COLUMNS_TOGETHER):
         np.matmul(driven.pulses[0], matrix.planes[0, 0, :, columns], out=sums[:, columns])
     add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
     return sums
@@ -140,12 +140,12 @@ def converted_products(copies: Sequence[WrittenMatrix], driven: Drive, first_vec
     """Sums over tiles, slices and pulses of what output converters give (or, behind a current limit, none)."""
     layout = copies[0].layout
     cycles, batch, _ = driven.pulses.shape
-    step = max(1, min(batch, BUFFER_ROWS // cycles))
+    step = max(1, BUFFER_ROWS // cycles)
     conversion = conversion_of(layout, driven.weights)
     for first in range(0, batch, step):
         vectors = slice(first, min(first + step, batch))
         block = [driven.of(vectors, rows) for rows in layout.tiles]
-        for columns in column_blocks(layout.shape[1], step * cycles):
+        for columns in column_blocks(layout.shape[1]):
             outputs = Outputs(first_vector + first, columns)
             sums = np.zeros((vectors.stop - vectors.start, columns.stop - columns.start), layout.dtype)
             add_converted(copies, conversion, block, outputs, sums)
