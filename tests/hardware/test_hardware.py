@@ -288,6 +288,20 @@ def test_every_value_of_an_accelerator_has_a_source_or_is_unknown(entry):
         assert low <= high
 
 
+@pytest.mark.parametrize("entry", ACCELERATORS, ids=lambda entry: entry.name)
+def test_cells_of_an_accelerator_have_a_level_for_each_digit(entry):
+    hardware = entry.build()
+    for operator in (
+        "layers.0.attention.q",
+        "layers.0.ffn.up",
+        "layers.0.attention.scores",
+        "layers.0.attention.values",
+    ):
+        own = hardware.of(operator)
+        if "crossbar" in hardware.engine(operator) and own.device.levels is not None:
+            assert own.device.levels >= 2 ** max(own.crossbar.weights.widths), operator
+
+
 def test_digital_memories_compute_exactly():
     """Their products are integers', whatever the device."""
     for name in ("transpim", "trancim", "pim-gpt", "sal-pim"):
