@@ -1,8 +1,11 @@
-"""Draw the pictures of docs/plots.md from the stores of the quickstart, the drift and the placement study.
+"""Draw the pictures of docs/plots.md and docs/cost.md from the stores of the studies.
 
     cimstudy run studies/quickstart.py --set workload.by_layer=true --store results/layers.zarr
     cimstudy run studies/drift.py
     cimstudy run studies/placement.py
+    cimstudy run studies/adc_vs_array.py
+    cimstudy run studies/kv_placement.py
+    cimstudy run studies/technologies.py
     python scripts/draw_docs.py results docs/images
 
 The picture of the report is what Chromium shows of it (pip install playwright).
@@ -12,12 +15,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from matplotlib.figure import Figure
 
 import cimstudy as cim
-from cimstudy.analysis.plots import drift, heatmap, layers, save, tornado, yield_curve
+from cimstudy.analysis.plots import breakdown, drift, heatmap, layers, line, pareto, save, tornado, yield_curve
 from cimstudy.analysis.plots.figure import STYLE, style
 
 
@@ -59,7 +63,44 @@ def placement(ds: xr.Dataset, folder: Path) -> Path:
     )
 
 
-DRAWN = {"layers": (plots, page), "drift": (ageing,), "placement": (placement,)}
+def side_by_side() -> tuple[Figure, Any]:
+    """A figure for two plots."""
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    return figure, figure.subplots(1, 2)
+
+
+def converters(ds: xr.Dataset, folder: Path) -> Path:
+    """Quality against energy, and what energy consists of."""
+    with style(STYLE | {"font.size": 7}):
+        figure, axes = side_by_side()
+        pareto(ds, "perplexity", "energy_per_token", ax=axes[0])
+        shown = {"phase": "decode", "crossbar_rows": 128, "weights_slice_bits": 2}
+        breakdown(ds, "energy", "adc_bits", ax=axes[1], select=shown)
+        return save(figure, folder / "adc-vs-array.png")
+
+
+def keys_and_values(ds: xr.Dataset, folder: Path) -> Path:
+    """Energy of a token by where keys and values are, and life of the cells that hold them."""
+    with style(STYLE | {"font.size": 7}):
+        figure, axes = side_by_side()
+        line(ds, "energy_per_token", "workload_prefill", "architecture", ax=axes[0], select={"cost_endurance": 1e8})
+        line(ds, "lifetime", "workload_prefill", "cost_endurance", ax=axes[1], select={"architecture": "arrays"})
+        return save(figure, folder / "kv-placement.png")
+
+
+def technologies(ds: xr.Dataset, folder: Path) -> Path:
+    """Quality against what programming takes, by device."""
+    return save(pareto(ds, "perplexity", "programming_energy"), folder / "technologies.png")
+
+
+DRAWN = {
+    "layers": (plots, page),
+    "drift": (ageing,),
+    "placement": (placement,),
+    "adc-vs-array": (converters,),
+    "kv-placement": (keys_and_values,),
+    "technologies": (technologies,),
+}
 
 if __name__ == "__main__":
     stores, target = Path(sys.argv[1]), Path(sys.argv[2])

@@ -23,6 +23,7 @@ from cimstudy.cost.validity import reasons
 BYTE = 8  # bits
 BOTH = ("scores", "values")
 Pair = tuple[Any, Any]  # prefill, decode
+Uses = list[tuple[Product, Use, Use]]  # in each phase
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +52,16 @@ class Run:
         """Tokens of each phase that are followed by a new one."""
         return np.minimum(self.tokens[0], 1), self.tokens[1]
 
+    @cached_property
+    def read(self) -> Pair:
+        """Tokens of the first phase alone."""
+        return self.tokens[0], 0.0
+
+    @cached_property
+    def written(self) -> Pair:
+        """Tokens of the second phase alone."""
+        return 0.0, self.tokens[1]
+
     def blocks(self, size: Any) -> Pair:
         """Blocks of tokens in sight in each phase, in all layers."""
         first, second = (
@@ -75,18 +86,17 @@ def run_of(shape: ModelShape, group: Group) -> Run:
 def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, Any]:
     """Every quantity at the points of a group."""
     run = run_of(shape, group)
-    numbers, events = group.numbers, run.events
+    events = run.events
     ledger = Ledger(group.points, breakdown=breakdown)
-    uses = [(product, use_of(product, group, events, numbers["workload.batch"])) for product in shape.products]
+    uses = uses_of(run)
     parts = {name: dynamic.attended(name, shape, group, events) for name in BOTH}
-    stock = stock_of([use for _, use in uses])
+    stock = stock_of([use for _, _, use in uses])
     held = total_arrays(run, stock)
     kv_bits = kept_bits(run)
     chips = chips_of(group, total(held))
     area = areas(group, events, held, kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0)
     power = static_power(group, area)
-    timing = timing_of(run, uses, parts, chips)
-    speed = speeds(run, timing)
+    speed = speeds(run, timings_of(run, uses, parts, chips))
     enter(run, ledger, uses, parts)
     enter_vectors(run, ledger)
     enter_links(run, ledger, chips)
@@ -107,12 +117,24 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     return found | (details(run, ledger, uses, parts, area) if breakdown else {})
 
 
-def enter(run: Run, ledger: Ledger, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended]) -> None:
+def uses_of(run: Run) -> Uses:
+    """What each product takes in each phase: the tokens of a sequence that is read meet each weight that is read."""
+    batch, read = run.group.numbers["workload.batch"], np.maximum(run.tokens[0], 1)
+    found = []
+    for product in run.shape.products:
+        use = use_of(product, run.group, run.events, batch)
+        together = use.shared and not product.last_only
+        found.append((product, use_of(product, run.group, run.events, batch * read) if together else use, use))
+    return found
+
+
+def enter(run: Run, ledger: Ledger, uses: Uses, parts: Mapping[str, dynamic.Attended]) -> None:
     """Energies and times of all products."""
-    for product, use in uses:
-        tokens = tokens_of(run, product)
-        ledger.pay(product.operator, use.energies, tokens, product.used)
-        ledger.spend(product.operator, product.steps * use.time, tokens)
+    for product, first, second in uses:
+        alike = [(first, run.ends if product.last_only else run.tokens)]
+        for use, tokens in alike if first is second else [(first, run.read), (second, run.written)]:
+            ledger.pay(product.operator, use.energies, tokens, product.used)
+            ledger.spend(product.operator, product.steps * use.time, tokens)
     layers = run.shape.layers
     for name, part in parts.items():
         ledger.pay(name, part.per_pair, run.pairs)
@@ -121,11 +143,6 @@ def enter(run: Run, ledger: Ledger, uses: list[tuple[Product, Use]], parts: Mapp
             ledger.pay(name, part.per_block, run.blocks(part.block))
         ledger.spend(name, part.pair_time, run.pairs)
         ledger.spend(name, layers * part.token_time, run.tokens)
-
-
-def tokens_of(run: Run, product: Product) -> Pair:
-    """Tokens that a product is computed for, in each phase."""
-    return run.ends if product.last_only else run.tokens
 
 
 def vectors(run: Run) -> dict[str, tuple[Any, Pair]]:
@@ -164,6 +181,14 @@ def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
     ledger.spend("ffn_down", link_time(run, chips), run.tokens)
 
 
+def timings_of(run: Run, uses: Uses, parts: Mapping[str, dynamic.Attended], chips: Any) -> tuple[Timing, Timing]:
+    """The times of a token in each phase."""
+    second = timing_of(run, [(product, use) for product, _, use in uses], parts, chips)
+    if all(first is last for _, first, last in uses):
+        return second, second
+    return timing_of(run, [(product, use) for product, use, _ in uses], parts, chips), second
+
+
 def timing_of(run: Run, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended], chips: Any) -> Timing:
     """The times of a token."""
     softmax = run.shape.heads * run.group.numbers["data.scored"] / lanes(run)
@@ -188,16 +213,16 @@ def timing_of(run: Run, uses: list[tuple[Product, Use]], parts: Mapping[str, dyn
     )
 
 
-def speeds(run: Run, timing: Timing) -> dict[str, Any]:
+def speeds(run: Run, timings: tuple[Timing, Timing]) -> dict[str, Any]:
     """Times of both phases: those that are outputs, and those that a sequence takes of the machine."""
     groups, numbers = run.shape.attention, run.group.numbers
     written, batch = run.decode.tokens, numbers["workload.batch"]
     read = {
-        "stream": latency.streamed(timing, run.prefill, groups, np.minimum(run.prefill.tokens, 1)),
-        "full": latency.first_token(timing, run.prefill, groups),
+        "stream": latency.streamed(timings[0], run.prefill, groups, np.minimum(run.prefill.tokens, 1)),
+        "full": latency.first_token(timings[0], run.prefill, groups),
     }
-    streamed = latency.streamed(timing, run.decode, groups, written)
-    staged = latency.stages(timing, run.decode, groups)
+    streamed = latency.streamed(timings[1], run.decode, groups, written)
+    staged = latency.stages(timings[1], run.decode, groups)
     decode = {"stream": streamed, "full": np.maximum(staged, streamed / batch)}
     pipelining = run.group.choices["architecture.pipelining"]
     return {
@@ -296,16 +321,16 @@ def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:
 def details(
     run: Run,
     ledger: Ledger,
-    uses: list[tuple[Product, Use]],
+    uses: Uses,
     parts: Mapping[str, dynamic.Attended],
     area: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What the breakdown adds."""
     size = (len(PHASES), len(OPERATIONS), run.group.points)
     conversions, macs = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    for product, use in uses:
+    for product, _, use in uses:
         place = OPERATIONS.index(product.operator)
-        for phase, tokens in enumerate(tokens_of(run, product)):
+        for phase, tokens in enumerate(run.ends if product.last_only else run.tokens):
             conversions[phase, place] += tokens * product.used * use.conversions
             macs[phase, place] += tokens * product.used * product.rows * product.columns
     share = {"scores": run.group.numbers["data.scored"], "values": run.group.numbers["data.kept"]}

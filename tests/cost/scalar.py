@@ -225,7 +225,8 @@ class Point:
         engine = d[f"architecture.placement.{KINDS[product.operator]}"]
         own = EVENTS["near_memory" if engine == "near-memory" else "hbm"]
         weights = product.rows * product.columns
-        bits = weights * d["crossbar.weight_bits"] / d["workload.batch"]
+        together = d["workload.prefill"] if phase == "prefill" and not product.last_only else 1
+        bits = weights * d["crossbar.weight_bits"] / d["workload.batch"] / together
         self.pay(
             phase,
             product.operator,

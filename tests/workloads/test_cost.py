@@ -1,5 +1,8 @@
 """Costs as a study sees them: blocks as arrays, the same bits as case by case, and what the store keeps."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -178,6 +181,42 @@ def test_a_study_that_varies_the_workload_evaluates_each(tmp_path):
     unit = float(whole[0] / heights[0])
     np.testing.assert_allclose(heights * unit, whole, rtol=1e-5)
     assert unit == pytest.approx(1, rel=1e-5)
+
+
+def test_published_figures_stand_beside_ours():
+    module = runpy.run_path(str(Path(__file__).parents[2] / "studies" / "architectures.py"))
+    accelerators, workload = module["ACCELERATORS"], module["study"].workload
+    assert len(module["study"].resolve_all()) == 2 * len(accelerators)
+    counted = {
+        (name, network): workload.replace("model", network).replace("decode", decode)(
+            module["described"](accelerators[name]), seed=0, trial=0
+        )
+        for name in accelerators
+        for network, decode in (("BERT-base", 0), ("GPT-2", 128))
+    }
+    gpu = list(workload.coordinates["gpu"])
+    figures = {
+        who: {
+            **found,
+            **{name: dict(zip(gpu, found[name], strict=True)) for name in found if name.startswith("gpu_")},
+            "attention_energy": 1.0,
+            "attention_time": 1.0,
+        }
+        for who, found in counted.items()
+    }
+    rows = {(row["accelerator"], row["quantity"], row["units"]): row for row in module["compared"](figures)}
+    assert len(rows) > 25
+    bert = counted["x-former", "BERT-base"]
+    latency = rows["x-former", "latency", "s"]
+    assert (latency["published"], latency["ours"]) == (0.00098, bert["first_token_pipelined"])
+    assert latency["ours / published"] == pytest.approx(latency["ours"] / 0.00098)
+    assert "overrides" in latency["not counted"]
+    shape, found = model_shape("BERT-base"), rows["x-former", "energy efficiency", "op/J"]["ours"]
+    products = 512 * (shape.macs + 12 * 2 * 768 * 512)
+    assert found == pytest.approx(2 * products / bert["energy_prefill"])
+    gpt = counted["race-it", "GPT-2"]
+    speed = rows["race-it", "speed against H100", "ratio"]["ours"]
+    assert speed == pytest.approx(gpt["gpu_time_per_token"][gpu.index("H100")] / gpt["time_per_token"])
 
 
 def test_bad_costs_are_refused_in_one_line():
