@@ -15,3 +15,5 @@ class Metric:
     dims: tuple[str, ...] = ()  # beyond point and trial, such as "layer"
     better: str | None = None  # "lower" or "higher": which chip is the worst; None: neither
     bounds: tuple[float, float] | None = None  # the least and the greatest value there can be; None: none are known
+    valid: str | None = None  # the metric that is 1 where this one can be had, and 0 where it cannot
+    flags: tuple[tuple[int, str], ...] = ()  # of a metric that is a sum of codes: what each of them says

@@ -75,6 +75,17 @@ def case_status(ds: xr.Dataset) -> xr.DataArray:
     return ds["status"]
 
 
+def validity(ds: xr.Dataset, names: Iterable[str]) -> list[str]:
+    """The variables that say where these metrics can be had (CF's `ancillary_variables`), of those there are."""
+    said = [flag for name in names for flag in str(ds[name].attrs.get("ancillary_variables", "")).split()]
+    return [flag for flag in dict.fromkeys(said) if flag in ds]
+
+
+def with_status(ds: xr.Dataset, names: Sequence[str]) -> xr.Dataset:
+    """These metrics with what says which of their cases count."""
+    return ds[[*dict.fromkeys([*names, *validity(ds, names), "status"])]]
+
+
 def one_chunk(values: xr.DataArray) -> xr.DataArray:
     """`values`, if lazy then with all chips of a point in one chunk, as a sort needs them."""
     return values if values.chunks is None else values.chunk(trial=-1)

@@ -11,7 +11,17 @@ from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 
 from cimstudy.analysis import chips
-from cimstudy.analysis.dataset import at_places, cases, check_plain, counts, described, over_chips, result
+from cimstudy.analysis.dataset import (
+    at_places,
+    cases,
+    check_plain,
+    counts,
+    described,
+    one_chunk,
+    over_chips,
+    result,
+    validity,
+)
 from cimstudy.analysis.tidy import plain_metrics
 from cimstudy.errors import InputError
 
@@ -62,7 +72,8 @@ def pareto(
     metrics : two or more; `{name: "lower" or "higher"}` says which is better, a name alone leaves it to the workload.
     A point is on the front if no other is at least as good in all mean metrics and better in one. Its probability is
     the share of paired bootstrap resamples of the chips, the same chips at every point, in which it is there (Efron and
-    Tibshirani, An Introduction to the Bootstrap, 1993); NaN without results.
+    Tibshirani, An Introduction to the Bootstrap, 1993); NaN without results. Chips of which the dataset says that a
+    metric is not valid do not count.
     Variables: the mean of each metric; front; probability; n and missing. The same seed gives the same resamples.
     Reads a lazy `ds` block by block; what is returned is in memory.
 
@@ -71,6 +82,8 @@ def pareto(
     named = directed(ds, metrics)
     pairs = [cases(ds, name) for name in named]
     done = pairs[0][1]
+    for flag in validity(ds, named):
+        done &= one_chunk(ds[flag]) == 1
     costs = [
         values.transpose(*done.dims) * DIRECTIONS[better]
         for (values, _), better in zip(pairs, named.values(), strict=True)

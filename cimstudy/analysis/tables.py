@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cimstudy.analysis.dataset import case_status, own_dims, reference_of, rows_of, swept
+from cimstudy.analysis.dataset import case_status, own_dims, reference_of, rows_of, swept, validity
 from cimstudy.analysis.paired import claim, compare
 from cimstudy.analysis.pareto import pareto
 from cimstudy.analysis.partners import Baseline
@@ -80,7 +80,8 @@ def shown(
     notes = [] if reference is None else [f"digital: {number(reference / one)}"]
     notes += [f"and {hidden} more points"] if hidden else []
     counted = rows["collapsed"].to_numpy()
-    lines = ["; ".join(notes), *partial(ds), *([collapse(metric, counted)] if is_collapse(counted) else [])]
+    lines = ["; ".join(notes), *partial(ds), *impossible(ds, [metric])]
+    lines += [collapse(metric, counted)] if is_collapse(counted) else []
     table = TextTable(title=titled(attrs, metric, power), header=[*header, "chips"], rows=cells, caption=lined(lines))
     return Answer(table=table, document=about(ds, metric) | {"points": plain(rows)})
 
@@ -134,11 +135,12 @@ def front(ds: xr.Dataset, metrics: Sequence[str] | Mapping[str, str | None], res
         ]
         for row in listed.to_dict("records")
     ]
+    on_front = f"{int(rows['front'].sum())} of {len(rows)} points are on the front of means"
     table = TextTable(
         title=f"Pareto front of {' and '.join(titled(ds[name].attrs, name, powers[name]) for name in chosen)}",
         header=[*names, *chosen, "probability", "on the front", "chips"],
         rows=cells,
-        caption=lined([f"{int(rows['front'].sum())} of {len(rows)} points are on the front of means", *partial(ds)]),
+        caption=lined([on_front, *partial(ds), *impossible(ds, chosen)]),
     )
     document = {"study": ds.attrs.get("name"), "metrics": chosen, "resamples": resamples, "points": plain(listed)}
     return Answer(table=table, document=document)
@@ -200,6 +202,16 @@ def partial(ds: xr.Dataset) -> list[str]:
     failed, pending = int((counted == FAILED).sum()), int((counted == PENDING).sum())
     said = [f"{count} {what}" for count, what in ((failed, "failed"), (pending, "pending")) if count]
     return [f"partial: of {counted.size} cases {' and '.join(said)}"] if said else []
+
+
+def impossible(ds: xr.Dataset, names: Sequence[str]) -> list[str]:
+    """What to say of points at which a metric cannot be had; nothing where it can everywhere."""
+    said = []
+    for flag in validity(ds, names):
+        least = ds[flag].min("trial").to_numpy()
+        count = int((least == 0).sum())
+        said += [f"{flag} is 0 at {count} of {least.size} points"] if count else []
+    return said
 
 
 def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.adc import MODELS
+from cimstudy.cost.ledger import OPERATIONS
 from cimstudy.errors import InputError
 
 Array = NDArray[np.float64]
 Numbers = Mapping[str, Array]
+LARGEST = float(np.finfo(np.float64).max)
 UNSAID = math.nan  # the coefficient files, or the device's technology, say what it is
 
 
@@ -24,6 +26,7 @@ class Number:
     meaning: str  # with its unit
     least: float = 0.0
     positive: bool = True  # `least` itself is not allowed
+    most: float = math.inf  # infinity itself is allowed where it is the default, or nothing is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +67,9 @@ def count(default: float, meaning: str) -> Number:
     return Number(default=default, meaning=meaning, least=1.0, positive=False)
 
 
-def share(default: float, meaning: str) -> Number:
+def share(default: float, meaning: str, most: float = math.inf) -> Number:
     """A number of at least 0."""
-    return Number(default=default, meaning=meaning, positive=False)
+    return Number(default=default, meaning=meaning, positive=False, most=most)
 
 
 NUMBERS: Mapping[str, Number] = {
@@ -98,11 +101,11 @@ NUMBERS: Mapping[str, Number] = {
     "device.cost.write_pulses": count(UNSAID, "pulses of a write that is verified"),
     "device.cost.endurance": Number(default=UNSAID, meaning="pulses that a cell bears"),
     "device.cost.area": Number(default=UNSAID, meaning="squares of the feature size"),
-    "device.rewritable": share(1.0, "whether cells are written at inference: 0 or 1"),
-    "data.drive": share(0.5, "mean square of a row's drive over a full one; bit-serial: share of ones"),
-    "data.level": share(0.5, "mean of a cell's (g - g_min) / (g_max - g_min)"),
-    "data.scored": share(1.0, "share of the keys in sight whose exact score is computed"),
-    "data.kept": share(1.0, "share of the keys in sight whose values are weighed"),
+    "device.rewritable": share(1.0, "whether cells are written at inference: 0 or 1", most=1.0),
+    "data.drive": share(0.5, "mean square of a row's drive over a full one; bit-serial: share of ones", most=1.0),
+    "data.level": share(0.5, "mean of a cell's (g - g_min) / (g_max - g_min)", most=1.0),
+    "data.scored": share(1.0, "share of the keys in sight whose exact score is computed", most=1.0),
+    "data.kept": share(1.0, "share of the keys in sight whose values are weighed", most=1.0),
     "architecture.logic.voltage": Number(default=0.8, meaning="supply of the logic, V"),
     "architecture.logic.partial_sum_bits": count(16, "bits of a partial sum between arrays"),
     "architecture.chips.tile_arrays": count(96, "arrays that share a buffer and a router"),
@@ -195,23 +198,34 @@ def completed(design: Mapping[str, Any]) -> Whole:
     sizes = {array.size for array in (*numbers.values(), *choices.values())} - {1}
     if len(sizes) > 1:
         raise InputError(f"entries of a design have {', '.join(map(str, sorted(sizes)))} points; allowed: one length")
+    if np.any(numbers["device.g_min"] >= numbers["device.g_max"]):
+        raise InputError("device.g_min is not below device.g_max; allowed: conductances that rise, in S")
     return Whole(numbers=numbers, choices=choices, points=sizes.pop() if sizes else 1)
 
 
 def is_of_operator(path: str) -> bool:
     """Whether a path names a number of one operator."""
-    return path.rpartition(".")[0] in PER_OPERATOR
+    root, _, operator = path.rpartition(".")
+    return root in PER_OPERATOR and operator in OPERATIONS
 
 
 def number(path: str, value: Any, entry: Number) -> Array:
     """The values of an entry, (1,) or (points,). Raises InputError for a bad one."""
-    found = np.atleast_1d(np.asarray(value, np.float64))
-    if found.ndim > 1:
-        raise InputError(f"{path} has {found.ndim} dimensions; allowed: a number, or one for each point")
-    bad = (found <= entry.least) if entry.positive else (found < entry.least)
-    if bad.any():
+    try:
+        found = np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"{path} = {value!r}; allowed: a number, or one for each point") from None
+    if found.ndim > 1 or not found.size:
+        given = f"{found.ndim} dimensions" if found.size else "no values"
+        raise InputError(f"{path} has {given}; allowed: a number, or one for each point")
+    good = (found > entry.least) if entry.positive else (found >= entry.least)
+    good &= found <= (min(entry.most, LARGEST) if math.isfinite(entry.default) else entry.most)
+    if math.isnan(entry.default):
+        good |= np.isnan(found)
+    if not good.all():
         sign = "above" if entry.positive else "at least"
-        raise InputError(f"{path} = {found[bad].flat[0]:g}; allowed: {sign} {entry.least:g} ({entry.meaning})")
+        end = f", at most {entry.most:g}" if entry.most < math.inf else ""
+        raise InputError(f"{path} = {found[~good].flat[0]:g}; allowed: {sign} {entry.least:g}{end} ({entry.meaning})")
     return found
 
 

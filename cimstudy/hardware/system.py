@@ -61,7 +61,9 @@ class Logic(Part):
         default=None, description="8-bit multiply-accumulates a clock of all units together; None: 16384"
     )
     lanes: Count | None = Field(default=None, description="elements a clock of all vector units together; None: 1024")
-    partial_sum_bits: Bits | None = Field(default=None, description="bits of a sum between arrays; None: 16")
+    partial_sum_bits: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="bits of a sum between arrays; None: 16"
+    )
     leakage_scale: Annotated[float, Field(ge=0)] = Field(default=1.0, description="multiplies static power")
 
 

@@ -84,6 +84,12 @@ def column(name: str, shape: tuple[int, ...], metric: Metric | None, reference: 
     attributes |= {} if metric.better is None else {"better": metric.better}
     attributes |= {} if metric.bounds is None else {"bounds": [float(bound) for bound in metric.bounds]}
     attributes |= {} if reference is None else {"reference": float(reference)}
+    attributes |= {} if metric.valid is None else {"ancillary_variables": metric.valid}
+    if metric.flags:
+        attributes |= {
+            "flag_masks": [code for code, _ in metric.flags],
+            "comment": "; ".join(f"{code}: {text}" for code, text in metric.flags),
+        }
     return Column(name=name, shape=shape, dims=metric.dims, attributes=attributes)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware
-from cimstudy.hardware.placement import matches
+from cimstudy.hardware.placement import ENGINES, matches, operator_kind
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes, norm_widths
 
 
@@ -25,14 +25,24 @@ def operators(config: TransformerConfig) -> Iterator[str]:
 
 
 def check_overrides(config: TransformerConfig, hardware: Hardware) -> None:
-    """Raise InputError if the pattern of an override fits no operator."""
+    """Raise InputError if the pattern of an override fits no operator, or none that its engine or unit is for."""
     names = list(operators(config))
     for override in hardware.overrides:
-        if not any(matches(override.pattern, name) for name in names):
+        fitting = [name for name in names if matches(override.pattern, name)]
+        if not fitting:
             raise InputError(
                 f"overrides.{override.name}: pattern {override.pattern!r} fits no operator of the model; there are: "
                 f"{', '.join(names[:7])}, ..., {names[-1]}"
             )
+        kinds = sorted({operator_kind(name) for name in fitting})
+        fits = f"overrides.{override.name}: pattern {override.pattern!r} fits {', '.join(kinds)}"
+        engine = override.engine
+        if engine is not None and not any(engine in ENGINES[kind] for kind in kinds):
+            there = [f"{kind} on {' or '.join(ENGINES[kind])}" for kind in kinds]
+            raise InputError(f"{fits}, none of which runs on {engine!r}; allowed: {'; '.join(there)}")
+        for unit in ("softmax", "norm", "activation"):
+            if getattr(override, unit) is not None and unit not in kinds:
+                raise InputError(f"{fits}; allowed with {unit}: patterns that fit a {unit}")
 
 
 def placed_matrices(config: TransformerConfig, hardware: Hardware) -> list[str]:

@@ -16,6 +16,7 @@ from cimstudy.cost import BREAKDOWN, QUANTITIES, ModelShape, Quantity, Work, cos
 from cimstudy.cost.coefficients import sources
 from cimstudy.cost.described import Parts, design_of, design_of_points
 from cimstudy.cost.model import COORDINATES
+from cimstudy.cost.validity import REASONS
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
 
@@ -30,6 +31,7 @@ GPU_METRICS = {
 }
 
 
+VALIDITY = ("valid", "invalid_reason")
 NOTHING: Mapping[str, float] = {}
 
 
@@ -94,6 +96,8 @@ class Costing(Part):
                 units=quantity.units,
                 dims=tuple(dim for dim in quantity.dims if dim != "point"),
                 better=quantity.better,
+                valid=None if name in VALIDITY else VALIDITY[0],
+                flags=tuple(REASONS.items()) if name == VALIDITY[1] else (),
             )
             for name, quantity in self.quantities.items()
         }

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cimstudy.analysis import pareto
+from cimstudy.analysis import front, pareto, shown
 from cimstudy.analysis.pareto import nondominated, resampled
 from cimstudy.errors import InputError
+from tests.analysis.conftest import point_dataset
 
 # few levels: ties in one metric and in all are common
 costs = arrays(float, st.tuples(st.integers(0, 25), st.integers(1, 4)), elements=st.sampled_from([0, 1, 2, 3, np.inf]))
@@ -124,3 +125,17 @@ def test_a_metric_of_layers_is_refused() -> None:
 def test_no_resamples_are_refused() -> None:
     with pytest.raises(InputError, match=r"^resamples = 0; allowed: 1 or more$"):
         pareto(two_metrics(0), {"loss": "lower", "speed": "higher"}, resamples=0)
+
+
+def test_points_at_which_a_metric_is_not_valid_are_on_no_front() -> None:
+    ds = point_dataset({"bits": [1, 2, 3]}, [[1.0] * 4, [2.0] * 4, [3.0] * 4])
+    ds["energy"] = ds["perplexity"].copy(data=[[3.0] * 4, [1.0] * 4, [2.0] * 4]).assign_attrs(better="lower")
+    assert pareto(ds, ["perplexity", "energy"])["front"].values.tolist() == [True, True, False]
+    ds["energy"].attrs["ancillary_variables"] = "valid"
+    ds["valid"] = ds["perplexity"].copy(data=[[1.0] * 4, [0.0] * 4, [1.0] * 4]).assign_attrs({}, better="higher")
+    found = pareto(ds, ["perplexity", "energy"])
+    assert found["front"].values.tolist() == [True, False, True]
+    assert np.isnan(found["probability"].values).tolist() == [False, True, False]
+    assert "valid is 0 at 1 of 3 points" in front(ds, ["perplexity", "energy"]).table.caption
+    assert "valid is 0 at 1 of 3 points" in shown(ds, "energy").table.caption
+    assert "valid" not in shown(ds, "perplexity").table.caption

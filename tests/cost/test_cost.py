@@ -1,5 +1,7 @@
 """What must hold of any cost: more is never cheaper, parts add up, order and company of points change nothing."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -128,6 +130,20 @@ BAD = [
         "entries of a design have 2, 3 points; allowed: one length",
     ),
     ({"crossbar.rows": [[1, 2]]}, "crossbar.rows has 2 dimensions"),
+    ({"crossbar.rows": []}, "crossbar.rows has no values"),
+    ({"crossbar.rows": "many"}, "crossbar.rows = 'many'; allowed: a number"),
+    ({"crossbar.adc.bits": [4, math.nan]}, "crossbar.adc.bits = nan; allowed: at least 1"),
+    ({"crossbar.adc.energy_scale": math.nan}, "crossbar.adc.energy_scale = nan; allowed: above 0"),
+    ({"crossbar.rows": math.inf}, "crossbar.rows = inf"),
+    ({"data.kept": 3}, "data.kept = 3; allowed: at least 0, at most 1"),
+    ({"data.drive.qvk": 0.1}, r"data\.drive\.qvk: unknown to the cost"),
+    ({"device.g_min": 1e-3}, "device.g_min is not below device.g_max"),
+]
+UNSAID = [
+    {"device.cost.endurance": math.nan},
+    {"device.cost.endurance": math.inf},
+    {"architecture.chips.count": math.inf},
+    {"data.drive.qkv": 0.1},
 ]
 
 
@@ -136,6 +152,11 @@ def test_bad_designs_are_refused_in_one_line(design, message):
     with pytest.raises(InputError, match=message) as error:
         cost(GPT, WORK, design)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("design", UNSAID)
+def test_what_is_not_said_or_not_limited_is_allowed(design):
+    assert np.isfinite(cost(GPT, WORK, design)["energy_per_token"]).all()
 
 
 def test_unknown_networks_and_gpus_are_refused():

@@ -42,6 +42,14 @@ def test_an_accelerator_runs_a_network(entry):
     assert np.corrcoef(found.ravel(), MODEL.logits(TOKENS).ravel())[0, 1] > 0.2
 
 
+@pytest.mark.parametrize("entry", ACCELERATORS, ids=lambda entry: entry.name)
+def test_arrays_that_multiply_by_keys_and_values_keep_them(entry):
+    """Elsewhere, all that are in sight would be written again for every token."""
+    architecture = entry.build().architecture
+    if "dynamic-crossbar" in {architecture.placement.scores, architecture.placement.values}:
+        assert architecture.kv.location == "array"
+
+
 @pytest.mark.parametrize("name", ["sprint", "cpsaa", "charge-cim-attention"])
 def test_searches_hide_most_keys(name):
     """Each is to keep a quarter of the keys of these tokens; scores of few bits are often equal, and kept together."""

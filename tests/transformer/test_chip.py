@@ -123,6 +123,22 @@ def test_a_pattern_that_fits_nothing_is_refused():
         program(MODEL, hardware, calibration=CALIBRATION)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "parts", "message"),
+    [
+        (
+            "*.ffn.up",
+            {"engine": "dynamic-crossbar"},
+            "fits ffn, none of which runs on 'dynamic-crossbar'; allowed: ffn on",
+        ),
+        ("*.attention.q", {"softmax": "table"}, "fits projections; allowed with softmax: patterns that fit a softmax"),
+    ],
+)
+def test_an_override_that_would_change_nothing_is_refused(pattern, parts, message):
+    with pytest.raises(InputError, match=message):
+        program(MODEL, Hardware().override(pattern, **parts), calibration=CALIBRATION)
+
+
 def test_mapping_does_not_depend_on_errors_or_converter_bits():
     noisy = Hardware(device="rram-neurram", crossbar=Crossbar(adc=Adc(bits=5)))
     quiet = Hardware(device=noisy.device.replace("programming", None), crossbar=Crossbar(adc=Adc(bits=9)))

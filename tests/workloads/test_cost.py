@@ -11,6 +11,7 @@ import cimstudy as cim
 from cimstudy.analog import Key, normals
 from cimstudy.cost import Work, cost, model_shape, shapes
 from cimstudy.cost.coefficients import table
+from cimstudy.cost.validity import REASONS
 from cimstudy.errors import InputError
 from cimstudy.study.verification import verify
 from cimstudy.transformer.checkpoint import read_config
@@ -127,6 +128,9 @@ def test_a_store_of_costs_verifies_and_names_its_sources(stored):
     plain = xr.open_zarr(place)
     assert plain.attrs["sources"]["events.shift_add"]["confidence"] == "code"
     assert plain.energy_per_token.attrs["units"] == "J"
+    assert plain.energy_per_token.attrs["ancillary_variables"] == "valid"
+    assert plain.invalid_reason.attrs["flag_masks"] == list(REASONS)
+    assert f"8: {REASONS[8]}; 16: " in plain.invalid_reason.attrs["comment"]
     assert plain.gpu.values.tolist() == ["A100", "H100", "H200"]
 
 

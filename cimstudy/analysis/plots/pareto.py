@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cimstudy.analysis.dataset import at_points, case_status, check_plain, reference_of, swept
+from cimstudy.analysis.dataset import at_points, case_status, check_plain, reference_of, swept, with_status
 from cimstudy.analysis.pareto import direction, rivals
 from cimstudy.analysis.pareto import pareto as front_of
 from cimstudy.analysis.plots.figure import MARKERS, colours, look_of, new_axes
@@ -63,7 +63,7 @@ def pareto(  # noqa: PLR0913, PLR0917 - all but two have defaults, as in xarray'
         check_axis(hue, names)
     points = case_status(ds).isel(trial=0, drop=True).to_dataframe().reset_index()
     places = selected(points, names, select or {}).index.to_numpy()
-    kept = at_points(ds[[metric, x, "status"]], places, case_status(ds)).rename(place="point").compute()
+    kept = at_points(with_status(ds, [metric, x]), places, case_status(ds)).rename(place="point").compute()
     rows = both(kept, metric, x)
     check_finished(rows, metric)
     if hue is not None:
