@@ -49,22 +49,22 @@ QUANTITIES = {
 }
 BREAKDOWN = {
     "energy": Quantity(
-        meaning="energy of a sequence in each phase",
+        meaning="energy of a sequence",
         units="J",
         dims=("phase", "operation", "component", "point"),
         dtype=np.float32,
     ),
     "latency": Quantity(
-        meaning="time of a sequence in each phase, one token after another",
+        meaning="time of a sequence, one token after another",
         units="s",
         dims=("phase", "operation", "point"),
         dtype=np.float32,
     ),
     "conversions": Quantity(
-        meaning="conversions of a sequence in each phase", dims=("phase", "operation", "point"), dtype=np.float32
+        meaning="conversions of a sequence", dims=("phase", "operation", "point"), dtype=np.float32
     ),
     "macs": Quantity(
-        meaning="multiply-accumulates of a sequence in each phase",
+        meaning="multiply-accumulates of a sequence",
         dims=("phase", "operation", "point"),
         dtype=np.float32,
     ),

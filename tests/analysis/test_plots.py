@@ -51,6 +51,7 @@ def test_the_band_is_the_interval_of_the_mean_and_the_title_says_so(grid: xr.Dat
 
 def test_the_title_counts_the_chips_there_are(grid: xr.Dataset) -> None:
     assert caption(line(grid, "perplexity")).startswith("mean of 15 to 16 chips;")
+    assert caption(line(grid.isel(trial=[1]), "perplexity")) == "1 chip"
 
 
 def test_the_digital_run_is_a_dashed_line_across(grid: xr.Dataset) -> None:

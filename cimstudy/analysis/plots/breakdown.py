@@ -48,7 +48,9 @@ def breakdown(  # noqa: PLR0913, PLR0917 - what is shown, and where
     is the 95 % interval of the total over chips. `select`, `ax` and errors as in `line`.
     """
     part = chosen_part(ds, metric, part)
-    ds, select = summed(ds, metric, part, select or {})
+    select = select or {}
+    sums = [added(ds, name, select.get(name)) for name in own_dims(ds, metric) if name != part]
+    ds, select = summed(ds, metric, part, select)
     total = ds.assign({metric: ds[metric].sum(part, skipna=False, keep_attrs=True)})
     names = swept(ds)
     shown = view(table(total, metric, CONFIDENCE), names, {"x": x, "hue": None}, select)
@@ -63,7 +65,7 @@ def breakdown(  # noqa: PLR0913, PLR0917 - what is shown, and where
         set_names(ax, levels(shown.rows[shown.x]))
         name_metric(ax.yaxis, ds, metric, ends_of(ds, metric, shown.rows["mean"]))
         ax.set_xlabel(label(ds, shown.x))
-        ax.set_title(caption(ds, shown, "bar"), loc="left")
+        ax.set_title(caption(ds, shown, "bar", sums), loc="left")
         add_legend(ax, label(ds, part))
     return ax
 
@@ -96,6 +98,14 @@ def summed(ds: xr.Dataset, metric: str, part: str, select: Mapping[str, Any]) ->
         values = values.sel({name: wanted})
     kept = {name: value for name, value in select.items() if name not in others}
     return ds.assign({metric: values.sum(others, skipna=False, keep_attrs=True)}), kept
+
+
+def added(ds: xr.Dataset, name: str, wanted: Any) -> str:
+    """Of which values along an axis a breakdown is the sum."""
+    values = ds[name].to_numpy().tolist() if wanted is None else wanted
+    if not isinstance(values, list | tuple):
+        return f"{label(ds, name)} = {written(values)}"
+    return f"sum over {len(values)} values of {label(ds, name)}"
 
 
 def stacks(rows: pd.DataFrame, x: str, part: str) -> pd.DataFrame:

@@ -50,15 +50,22 @@ def wrapped(text: str, width: int = 40) -> str:
     return textwrap.fill(text, width)
 
 
-def caption(ds: xr.Dataset, shown: View, mark: str) -> str:
+def caption(ds: xr.Dataset, shown: View, mark: str, more: Sequence[str] = ()) -> str:
     """What a reader must know: how many chips, what `mark` is the interval, what is fixed, what varies unseen."""
-    parts = [f"mean of {chips(shown.rows)}", f"{mark}: {100 * CONFIDENCE:g} % interval of the mean"]
-    return sentence([*parts, *circumstances(ds, shown)])
+    parts = averaged(shown.rows, f"{mark}: {100 * CONFIDENCE:g} % interval of the mean")
+    return sentence([*parts, *more, *circumstances(ds, shown)])
+
+
+def averaged(rows: pd.DataFrame, interval: str) -> list[str]:
+    """How many chips the means are of and, if of several, what shows their interval."""
+    return [chips(rows)] if rows["n"].max() == 1 else [f"mean of {chips(rows)}", interval]
 
 
 def chips(rows: pd.DataFrame) -> str:
     """How many chips stand behind each point."""
     low, high = rows["n"].min(), rows["n"].max()
+    if high == 1:
+        return "1 chip"
     return f"{high} chips" if low == high else f"{low} to {high} chips"
 
 

@@ -16,7 +16,7 @@ from cimstudy.analysis.plots.labels import (
     CONFIDENCE,
     X_DECADES,
     add_legend,
-    chips,
+    averaged,
     draw_reference,
     ends_of,
     label,
@@ -100,7 +100,7 @@ def finish(ax: "Axes", ds: xr.Dataset, metrics: tuple[str, str], hue: str | None
     if reference is not None:
         ax.axvline(reference, color="0.35", linestyle="--", linewidth=1.0, zorder=1)
     bars = f"bars: {100 * CONFIDENCE:g} % intervals of the mean"
-    ax.set_title(sentence([f"mean of {chips(rows)}", bars, "beside the front: its probability"]), loc="left")
+    ax.set_title(sentence([*averaged(rows, bars), "beside the front: its probability"]), loc="left")
     add_legend(ax, "" if hue is None else wrapped(label(ds, hue), 24))
 
 
