@@ -4,6 +4,7 @@ from collections import Counter
 from functools import lru_cache
 
 from cimstudy.cost import Attention, ModelShape, Product, model_shape, shapes
+from cimstudy.errors import InputError
 from cimstudy.transformer.checkpoint import read_config
 from cimstudy.transformer.config import TransformerConfig, head_matrices, norm_widths
 
@@ -14,7 +15,12 @@ def shape_of(model: str) -> ModelShape:
 
     Raises InputError for what is none of them.
     """
-    return model_shape(model) if model in shapes() else shape_of_config(read_config(model), model)
+    if model in shapes():
+        return model_shape(model)
+    try:
+        return shape_of_config(read_config(model), model)
+    except InputError as error:
+        raise InputError(f"{error}; networks known by name: {', '.join(shapes())}") from None
 
 
 def shape_of_config(config: TransformerConfig, name: str) -> ModelShape:

@@ -103,9 +103,10 @@ def summed(ds: xr.Dataset, metric: str, part: str, select: Mapping[str, Any]) ->
 def added(ds: xr.Dataset, name: str, wanted: Any) -> str:
     """Of which values along an axis a breakdown is the sum."""
     values = ds[name].to_numpy().tolist() if wanted is None else wanted
-    if not isinstance(values, list | tuple):
-        return f"{label(ds, name)} = {written(values)}"
-    return f"sum over {len(values)} values of {label(ds, name)}"
+    chosen = list(values) if isinstance(values, list | tuple) else [values]
+    if len(chosen) == 1:
+        return f"{label(ds, name)} = {written(chosen[0])}"
+    return f"sum over {len(chosen)} values of {label(ds, name)}"
 
 
 def stacks(rows: pd.DataFrame, x: str, part: str) -> pd.DataFrame:
