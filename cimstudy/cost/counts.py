@@ -39,8 +39,8 @@ def sum_to(n: Any) -> Any:
     return np.multiply(n, np.add(n, 1)) / 2
 
 
-def seen(n: Any, window: int | None) -> Any:
-    """Sum over tokens 1 ... n of the tokens that each sees, itself included."""
+def seen(n: Any, window: Any) -> Any:
+    """Sum over tokens 1 ... n of the tokens that each sees, itself included: at most `window`, or all (None)."""
     if window is None:
         return sum_to(n)
     inside = np.minimum(n, window)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.design import CHOICES, NUMBERS
-from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware
+from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware, Searched
 
 PATHS = (*NUMBERS, *CHOICES)
 Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinct ones, and which of them a point has
@@ -41,9 +41,9 @@ def stated(root: str, part: Any) -> dict[str, Any]:
     if root == "overrides":
         return {"overrides": len(part)}
     mine = {path: value_at(part, path) for path in PATHS if path.partition(".")[0] == root}
-    found = {path: value for path, value in mine.items() if value is not None}
+    found = {path: value for path, value in mine.items() if value is not None and not isinstance(value, tuple)}
     if isinstance(part, Architecture):
-        return found | {"architecture.redundancy": part.redundancy is not None}
+        return found | {"architecture.redundancy": part.redundancy is not None} | all_kept(part)
     return found | coded(part) if isinstance(part, Crossbar) else found
 
 
@@ -52,6 +52,13 @@ def value_at(part: Any, path: str) -> Any:
     for name in path.split(".")[1:]:
         part = getattr(part, name, None)
     return part
+
+
+def all_kept(architecture: Architecture) -> dict[str, Any]:
+    """The share of keys that comparators keep which have no threshold."""
+    given = architecture.attention
+    whole = isinstance(given, Searched) and given.threshold is None and given.keep is None
+    return {"architecture.attention.keep": 1.0} if whole else {}
 
 
 def coded(crossbar: Crossbar) -> dict[str, Any]:

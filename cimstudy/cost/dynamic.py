@@ -1,6 +1,7 @@
 """Attention: products of queries with keys and of scores with values, which grow with the context.
 
-Counts are of one layer. "A pair" is a token and one that it sees; every sum over a growing context is in closed form.
+Counts are of one layer. "A pair" is a token and one that it sees, and whose score is computed or whose values are
+weighed; every sum over a growing context is in closed form.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,6 @@ from cimstudy.cost.events import (
 from cimstudy.cost.shapes import ModelShape
 
 Energies = Mapping[str, Any]
-SHARES = {"scores": "data.scored", "values": "data.kept"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,17 +40,17 @@ class Attended:
 def digitally(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
     """In digital units that read keys or values from where they are kept."""
     numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
-    bits, kept = numbers["architecture.kv.bits"], numbers[SHARES[operator]]
+    bits = numbers["architecture.kv.bits"]
     where = memory_of(group, events.scaling, engine)
     macs, entries = shape.heads * shape.head_width, shape.kv_heads * shape.head_width * bits
     speed = numbers["architecture.logic.macs"] * numbers["architecture.logic.clock"]
     return Attended(
         per_pair={
-            "mac": macs * kept * multiply_accumulate(events.scaling, (bits, bits)),
-            "memory": entries * kept * where.energy,
+            "mac": macs * multiply_accumulate(events.scaling, (bits, bits)),
+            "memory": entries * where.energy,
         },
         per_token={"memory": entries * where.energy},
-        pair_time=kept * np.maximum(macs / speed, entries / where.bandwidth),
+        pair_time=np.maximum(macs / speed, entries / where.bandwidth),
     )
 
 

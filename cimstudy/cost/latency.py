@@ -45,10 +45,13 @@ class Span:
 
     def pairs(self, group: Attention) -> Any:
         """Pairs in one layer of a group."""
+        return self.within(group.window)
+
+    def within(self, window: Any) -> Any:
+        """Pairs in one layer, where a token sees at most so many; None: all."""
         if not self.causal:
-            most = self.stop if group.window is None else np.minimum(self.stop, group.window)
-            return self.tokens * most
-        return counts.seen(self.stop, group.window) - counts.seen(self.start, group.window)
+            return self.tokens * (self.stop if window is None else np.minimum(self.stop, window))
+        return counts.seen(self.stop, window) - counts.seen(self.start, window)
 
     def blocks(self, group: Attention, size: Any) -> Any:
         """Blocks of `size` tokens in sight in one layer of a group, summed over tokens."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import dynamic, latency
+from cimstudy.cost import dynamic, latency, schemes
 from cimstudy.cost.area import areas, chips_of, static_power
 from cimstudy.cost.coefficients import event
 from cimstudy.cost.counts import total
@@ -46,6 +46,25 @@ class Run:
         """Of each phase, in all layers."""
         groups = self.shape.attention
         return latency.all_pairs(self.prefill, groups), latency.all_pairs(self.decode, groups)
+
+    @cached_property
+    def known_shares(self) -> Mapping[str, Pair]:
+        """Of the pairs that each product of attention takes, in each phase; NaN where they are not known."""
+        return schemes.shares(self.group, (self.prefill, self.decode), self.shape.attention)
+
+    @cached_property
+    def shares(self) -> Mapping[str, Pair]:
+        """The same; all pairs where they are not known."""
+        return {
+            name: (np.where(np.isnan(first), 1.0, first), np.where(np.isnan(second), 1.0, second))
+            for name, (first, second) in self.known_shares.items()
+        }
+
+    @cached_property
+    def computed(self) -> Mapping[str, Pair]:
+        """Pairs of each phase, in all layers, that each product of attention takes."""
+        (read, written), shares = self.pairs, self.shares
+        return {name: (read * first, written * second) for name, (first, second) in shares.items()}
 
     @cached_property
     def ends(self) -> Pair:
@@ -101,7 +120,7 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     enter_vectors(run, ledger)
     enter_links(run, ledger, chips)
     ledger.leak((power * speed["prefill"], power * speed["decode"]))
-    code = reasons(shape, group, kv_bits / BYTE, chips)
+    code = reasons(shape, group, kv_bits / BYTE, chips, unknown(run))
     found = totals(run, ledger, speed) | {
         "static_power": power,
         "area": total(area.values()),
@@ -115,6 +134,11 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
         "invalid_reason": code,
     }
     return found | (details(run, ledger, uses, parts, area) if breakdown else {})
+
+
+def unknown(run: Run) -> Any:
+    """Whether it is not known which keys attention keeps."""
+    return np.isnan(total(share for pair in run.known_shares.values() for share in pair))
 
 
 def uses_of(run: Run) -> Uses:
@@ -137,18 +161,18 @@ def enter(run: Run, ledger: Ledger, uses: Uses, parts: Mapping[str, dynamic.Atte
             ledger.spend(product.operator, product.steps * use.time, tokens)
     layers = run.shape.layers
     for name, part in parts.items():
-        ledger.pay(name, part.per_pair, run.pairs)
+        ledger.pay(name, part.per_pair, run.computed[name])
         ledger.pay(name, part.per_token, run.tokens, layers)
         if part.per_block:
             ledger.pay(name, part.per_block, run.blocks(part.block))
-        ledger.spend(name, part.pair_time, run.pairs)
+        ledger.spend(name, part.pair_time, run.computed[name])
         ledger.spend(name, layers * part.token_time, run.tokens)
 
 
 def vectors(run: Run) -> dict[str, tuple[Any, Pair]]:
     """Elements of softmax, norms and activations for each pair or token, and how many of these each phase has."""
     return {
-        "softmax": (run.shape.heads * run.group.numbers["data.scored"], run.pairs),
+        "softmax": (run.shape.heads, run.computed["values"]),
         "norm": (run.shape.norm_elements, run.tokens),
         "activation": (run.shape.activation_elements, run.tokens),
     }
@@ -183,15 +207,18 @@ def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
 
 def timings_of(run: Run, uses: Uses, parts: Mapping[str, dynamic.Attended], chips: Any) -> tuple[Timing, Timing]:
     """The times of a token in each phase."""
-    second = timing_of(run, [(product, use) for product, _, use in uses], parts, chips)
-    if all(first is last for _, first, last in uses):
-        return second, second
-    return timing_of(run, [(product, use) for product, use, _ in uses], parts, chips), second
+    first, second = (
+        timing_of(run, phase, [(product, pair[phase]) for product, *pair in uses], parts, chips)
+        for phase in range(len(PHASES))
+    )
+    return first, second
 
 
-def timing_of(run: Run, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended], chips: Any) -> Timing:
-    """The times of a token."""
-    softmax = run.shape.heads * run.group.numbers["data.scored"] / lanes(run)
+def timing_of(
+    run: Run, phase: int, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended], chips: Any
+) -> Timing:
+    """The times of a token of a phase."""
+    softmax = run.shape.heads * run.shares["values"][phase] / lanes(run)
     elements = run.shape.norm_elements + run.shape.activation_elements
     in_turn = total((product.steps * use.time for product, use in uses if use.shared))
     longest = in_turn
@@ -200,7 +227,7 @@ def timing_of(run: Run, uses: list[tuple[Product, Use]], parts: Mapping[str, dyn
     for _, use in uses:
         if not use.shared:
             longest = np.maximum(longest, use.time)
-    pair = total(part.pair_time for part in parts.values())
+    pair = total(part.pair_time * run.shares[name][phase] for name, part in parts.items())
     return Timing(
         static=total(product.steps * use.time for product, use in uses if not product.last_only),
         head=total(product.steps * use.time for product, use in uses if product.last_only),
@@ -297,9 +324,9 @@ def kept_bits(run: Run) -> Any:
 def traffic(run: Run) -> Any:
     """Bytes of keys and values that are read for a written token."""
     numbers = run.group.numbers
-    share = (numbers["data.scored"] + numbers["data.kept"]) / 2
-    entries = run.shape.kv_elements / run.shape.layers * share
-    return ratio(run.pairs[1] * entries * numbers["architecture.kv.bits"] / BYTE, run.decode.tokens)
+    pairs = (run.computed["scores"][1] + run.computed["values"][1]) / 2
+    entries = run.shape.kv_elements / run.shape.layers
+    return ratio(pairs * entries * numbers["architecture.kv.bits"] / BYTE, run.decode.tokens)
 
 
 def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:
@@ -333,12 +360,11 @@ def details(
         for phase, tokens in enumerate(run.ends if product.last_only else run.tokens):
             conversions[phase, place] += tokens * product.used * use.conversions
             macs[phase, place] += tokens * product.used * product.rows * product.columns
-    share = {"scores": run.group.numbers["data.scored"], "values": run.group.numbers["data.kept"]}
     for name, part in parts.items():
         place, blocks = OPERATIONS.index(name), run.blocks(part.block)
-        for phase, pairs in enumerate(run.pairs):
+        for phase, pairs in enumerate(run.computed[name]):
             conversions[phase, place] += pairs * part.conversions[0] + blocks[phase] * part.conversions[1]
-            macs[phase, place] += pairs * run.shape.heads * run.shape.head_width * share[name]
+            macs[phase, place] += pairs * run.shape.heads * run.shape.head_width
     return {
         "energy": ledger.energy,
         "latency": ledger.time,

@@ -16,15 +16,23 @@ REASONS = {
     16: "keys and values are in arrays, and scores or values are computed elsewhere",
     32: "the sequence is longer than the network's context",
     64: "overrides give some operators other parts, which is not counted",
-    128: "the attention scheme drops or adds work, which is not counted",
+    128: "which keys attention keeps is known neither from the scheme nor from a run of the network",
     256: "arrays are redundant (architecture.redundancy), which is not counted",
+    512: "the search for keys, or for tokens to prune, is not counted",
+    1024: "products with inputs in place of keys (decomposed, fused) are not counted",
+    2048: "tokens that leave before the last layer (early_exit; token_pruning of both sides) are not counted",
+    4096: "currents that are not converted (cascaded), and the pulses and counters of gain_cell, are not counted",
 }
+SEARCHING = ("threshold", "fused", "product_quantised", "hashed", "token_pruning")
 NONLINEAR = ("softmax", "norm", "activation")
 
 
-def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any) -> Any:
-    """Sum of the codes of what is wrong with each point. kv_bytes : of all sequences together."""
-    numbers, engines = group.numbers, engines_of(group)
+def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_keys: Any) -> Any:
+    """Sum of the codes of what is wrong with each point.
+
+    kv_bytes : of all sequences together.  unknown_keys : whether it is not known which keys attention keeps.
+    """
+    numbers, engines, kind = group.numbers, engines_of(group), group.choices["architecture.attention.kind"]
     dynamic = {engines["scores"], engines["values"]}
     kept = group.choices["architecture.kv.location"] == "array"
     unknown = "cam" in engines.values() or any(engines[name] == "crossbar" for name in NONLINEAR)
@@ -40,8 +48,12 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any) -> Any:
         + 16 * (kept and not dynamic <= {"dynamic-crossbar", "sram-cim"})
         + 32 * (tokens > (shape.context or np.inf))
         + 64 * (numbers["overrides"] > 0)
-        + 128 * (group.choices["architecture.attention.kind"] not in {"full", "blocked"})
+        + 128 * unknown_keys
         + 256 * (numbers["architecture.redundancy"] > 0)
+        + 512 * (kind in SEARCHING)
+        + 1024 * (kind in {"decomposed", "fused"})
+        + 2048 * (kind == "early_exit" or (kind == "token_pruning" and not shape.causal))
+        + 4096 * (kind in {"cascaded", "gain_cell"})
     )
 
 

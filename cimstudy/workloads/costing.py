@@ -183,6 +183,13 @@ def activity_entries(seen: Mapping[str, tuple[float, float, int]]) -> dict[str, 
     return entries
 
 
+def kept_entries(kind: str, counts: Mapping[str, float]) -> dict[str, float]:
+    """Entries of a design: the share of keys that a scheme has kept whose choice depends on the data."""
+    if kind not in {"threshold", "fused", "hashed", "token_pruning"} or not counts.get("seen"):
+        return {}
+    return dict.fromkeys(("data.scored", "data.kept"), counts["kept"] / counts["seen"])
+
+
 def coefficients_checksum() -> str:
     """SHA-256 of all coefficients, hex."""
     return hashlib.sha256(json.dumps(sources(), sort_keys=True).encode()).hexdigest()

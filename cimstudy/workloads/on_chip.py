@@ -20,7 +20,13 @@ from cimstudy.transformer.operators import check_overrides
 from cimstudy.transformer.schemes import check_attention
 from cimstudy.transformer.watch import Watch
 from cimstudy.workloads.attention_counts import ATTENTION, attention_metrics
-from cimstudy.workloads.costing import Costing, activity_entries, coefficients_checksum, costing_if_true
+from cimstudy.workloads.costing import (
+    Costing,
+    activity_entries,
+    coefficients_checksum,
+    costing_if_true,
+    kept_entries,
+)
 from cimstudy.workloads.mixtures import ROUTING, Requests, routing_metrics
 from cimstudy.workloads.shapes import shape_of
 
@@ -114,7 +120,8 @@ class OnChip(Part):
             found["signal_to_noise"] = signal_to_noise(model, watch)
         if self.cost is not None:
             busy = activity_entries(activity(model, hardware, self.calibration(), watch.inputs))
-            found |= self.cost.of_hardware(shape_of(self.model), hardware, seed, trial, busy)
+            kept = kept_entries(hardware.architecture.attention.kind, watch.counts)
+            found |= self.cost.of_hardware(shape_of(self.model), hardware, seed, trial, busy | kept)
         return found
 
     def reference(self) -> dict[str, float]:

@@ -238,11 +238,34 @@ class Point:
 
     # -- attention of one layer for one token that sees `seen`
 
+    @lru_cache  # noqa: B019 - a point is short-lived
+    def share(self, phase, operator):
+        """Of all pairs of a phase, those whose scores are computed or whose values are weighed: a loop over tokens."""
+        d, kind = self.d, self.d["architecture.attention.kind"]
+        given = d["data.scored" if operator == "scores" else "data.kept"]
+        if not math.isnan(given):
+            return given
+        if kind == "top_k" and operator == "scores":
+            return 1.0
+        read, written = int(d["workload.prefill"]), int(d["workload.decode"])
+        steps = range(1, read + 1) if phase == "prefill" else range(read + 1, read + written + 1)
+        both = phase == "prefill" and not self.shape.causal
+        pairs = kept = 0
+        for group in self.shape.attention:
+            for step in steps:
+                last = read if both else step
+                seen = min(last, group.window or math.inf)
+                k, width = (d[f"architecture.attention.{name}"] for name in ("k", "width"))
+                near = sum(not abs(other - step) > width for other in range(1, last + 1))
+                most = {"window": near, "top_k": k, "product_quantised": k}.get(kind, math.inf)
+                pairs, kept = pairs + group.layers * seen, kept + group.layers * min(seen, most)
+        return kept / max(pairs, 1)
+
     def attention(self, phase, operator, seen):
         """Energies of it; returns its time: per pair and per token."""
         engine = self.d[f"architecture.placement.{operator}"]
         shape, d = self.shape, self.d
-        share = d["data.scored" if operator == "scores" else "data.kept"]
+        computed = seen * self.share(phase, operator)
         entries = shape.kv_heads * shape.head_width
         joules, rate = self.kept_in(engine)
         if engine in {"digital", "near-memory"}:
@@ -251,17 +274,17 @@ class Point:
             self.pay(
                 phase,
                 operator,
-                mac=seen * macs * share * energy,
-                memory=seen * bits * share * joules + bits * joules,
+                mac=computed * macs * energy,
+                memory=computed * bits * joules + bits * joules,
             )
-            return share * max(macs / self.speed(), bits / rate), 0.0
+            return max(macs / self.speed(), bits / rate), 0.0
         if engine == "sram-cim":
             cell = (d["architecture.kv.bits"] * self.event("sram_write"), 1 / d["architecture.logic.clock"])
         else:
             pulses = self.pulses_of_a_write
             each = d["crossbar.cells_per_weight"] * self.cell("write_energy", "write_energy") * pulses
             cell = (each, self.cell("write_time", "write_time") * pulses)
-        times = self.rewrite(phase, operator, (seen, entries), cell, (joules, rate))
+        times = self.rewrite(phase, operator, (computed, entries), cell, (joules, rate))
         run = self.sram_attention if engine == "sram-cim" else self.analog_attention
         return times[0], times[1] + shape.heads / shape.kv_heads * run(phase, operator, seen) + self.hop_time()
 
@@ -276,24 +299,26 @@ class Point:
 
     def sram_attention(self, phase, operator, seen):
         shape, widths = self.shape, (self.d["crossbar.input_bits"], self.d["architecture.kv.bits"])
-        self.pay(phase, operator, mac=seen * shape.heads * shape.head_width * self.sram_mac(*widths))
-        self.move(phase, operator, seen * shape.heads * self.d["architecture.logic.partial_sum_bits"])
+        computed = seen * self.share(phase, operator)
+        self.pay(phase, operator, mac=computed * shape.heads * shape.head_width * self.sram_mac(*widths))
+        self.move(phase, operator, computed * shape.heads * self.d["architecture.logic.partial_sum_bits"])
         return self.sram_time(*widths)
 
     def analog_attention(self, phase, operator, seen):
         d, width, heads = self.d, self.shape.head_width, self.shape.heads
         cells, pulses = d["crossbar.cells_per_weight"], d["crossbar.pulses"]
         into, out = d["crossbar.input_bits"], d["architecture.logic.partial_sum_bits"]
+        computed = seen * self.share(phase, operator)
         if operator == "scores":
             high = math.ceil(width / d["crossbar.rows"])
             wide = math.ceil(seen / max(d["crossbar.columns"] // cells, 1))
-            conversions, drives, adds = seen * high, width * wide, (high - 1) * seen
-            bits = seen * high * out + width * wide * into
+            conversions, drives, adds = computed * high, width * wide, (high - 1) * computed
+            bits = computed * high * out + width * wide * into
         else:
             high = math.ceil(seen / d["crossbar.rows"])
             wide = math.ceil(width * cells / d["crossbar.columns"])
-            conversions, drives, adds = width * high, seen * wide, width * high
-            bits = seen * wide * into + width * high * out
+            conversions, drives, adds = width * high, computed * wide, width * high
+            bits = computed * wide * into + width * high * out
         conversions *= self.converted()
         self.pay(
             phase,
@@ -303,7 +328,7 @@ class Point:
             * (self.conversion()[0] * d["crossbar.adc.energy_scale"] + self.event("sample_hold")),
             shift_add=heads * conversions * self.event("shift_add") * self.scale,
             dac=heads * drives * pulses * self.pulse(self.of("data.drive", operator)),
-            cell=heads * seen * width * cells * pulses * self.read(operator),
+            cell=heads * computed * width * cells * pulses * self.read(operator),
             partial_sum=heads * adds * self.event("adder") * self.scale,
         )
         self.move(phase, operator, heads * bits)
@@ -406,7 +431,7 @@ def scalar_cost(shape, design):
         for phase in tokens
     }
     nan = math.nan
-    share = (d["data.scored"] + d["data.kept"]) / 2
+    share = (point.share("decode", "scores") + point.share("decode", "values")) / 2
     kv = pairs_read * shape.kv_elements / shape.layers * share * d["architecture.kv.bits"] / 8
     decoding = written > 0
     return {
@@ -448,7 +473,7 @@ def one_token(point, phase, step, chips, lanes):
             digital += product.steps * each
         else:
             longest = max(longest, each)
-    softmax = shape.heads * d["data.scored"] / lanes
+    softmax = shape.heads * point.share(phase, "values") / lanes
     for group in shape.attention:
         seen = d["workload.prefill"] if phase == "prefill" and not shape.causal else step
         seen = min(seen, group.window or math.inf)
@@ -457,13 +482,13 @@ def one_token(point, phase, step, chips, lanes):
             a = b = 0.0
             for operator in ("scores", "values"):
                 per_pair, per_token = point.attention(phase, operator, seen)
-                a, b = a + per_pair, b + per_token
+                a, b = a + per_pair * point.share(phase, operator), b + per_token
                 longest = max(longest, per_token)
             time += (a + softmax) * seen + b
             pair_time = max(a, softmax)
     elements = shape.norm_elements + shape.activation_elements
     operation = point.event("vector_operation")
-    point.pay(phase, "softmax", mac=6 * operation * shape.heads * d["data.scored"] * pairs)
+    point.pay(phase, "softmax", mac=6 * operation * shape.heads * point.share(phase, "values") * pairs)
     point.pay(phase, "norm", mac=5 * operation * shape.norm_elements)
     point.pay(phase, "activation", mac=6 * operation * shape.activation_elements)
     between_chips = (chips - 1) * shape.width * d["crossbar.input_bits"]

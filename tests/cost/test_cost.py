@@ -95,6 +95,54 @@ def test_keys_kept_elsewhere_are_written_into_arrays_for_every_token():
     assert np.isinf(cost(GPT, WORK, {})["lifetime"])
 
 
+KEYS = {"digital": {}, "arrays": IN_ARRAYS, "sram": dict.fromkeys(list(IN_ARRAYS)[:2], "sram-cim")}
+
+
+@pytest.mark.parametrize("placed", KEYS)
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        {"architecture.attention.kind": "window", "architecture.attention.width": 80.0},
+        {"architecture.attention.kind": "top_k", "architecture.attention.k": 80.0},
+        {"architecture.attention.kind": "window", "data.scored": 1.0, "data.kept": 1.0},
+    ],
+)
+def test_a_scheme_that_keeps_all_keys_costs_what_full_attention_does(placed, scheme):
+    plain, found = (cost(GPT, WORK, KEYS[placed] | more) for more in ({}, scheme))
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(found[name], plain[name])
+
+
+def test_a_window_and_the_highest_scores_take_the_pairs_of_their_closed_forms():
+    """Of 64 tokens that are read and 16 that follow: keys of at most 4 to the left, and the 5 highest scores."""
+    pairs = 12 * np.array([64 * 65 / 2, 16 * 64 + 16 * 17 / 2])
+    five = 12 * np.array([1 + 2 + 3 + 4 + 60 * 5, 16 * 5])
+    rows = [model_module.OPERATIONS.index(name) for name in ("scores", "values")]
+    window = cost(
+        GPT, WORK, {"architecture.attention.kind": "window", "architecture.attention.width": 4.0}, breakdown=True
+    )
+    top = cost(GPT, WORK, {"architecture.attention.kind": "top_k", "architecture.attention.k": 5.0}, breakdown=True)
+    assert window["valid"].all()
+    assert top["valid"].all()
+    np.testing.assert_allclose(window["macs"][:, rows, 0], 768 * np.stack([five, five], 1), rtol=1e-6)
+    np.testing.assert_allclose(top["macs"][:, rows, 0], 768 * np.stack([pairs, five], 1), rtol=1e-6)
+
+
+def test_a_window_to_both_sides_ends_with_the_sequence():
+    bert = model_shape("BERT-base")
+    design = {"architecture.attention.kind": "window", "architecture.attention.width": np.array([0.0, 3, 63, 500])}
+    found = cost(bert, Work(prefill=64), design, breakdown=True)["macs"][0, model_module.OPERATIONS.index("scores")]
+    np.testing.assert_allclose(found, 12 * 768 * np.array([64, 64 * 7 - 12, 64 * 64, 64 * 64]), rtol=1e-6)
+
+
+def test_what_is_said_of_the_data_comes_before_what_follows_from_the_scheme():
+    kept = {"architecture.attention.kind": "threshold", "architecture.attention.keep": 0.25}
+    said = {"architecture.attention.kind": "threshold", "data.scored": 0.25, "data.kept": 0.25}
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(cost(GPT, WORK, kept)[name], cost(GPT, WORK, said)[name])
+    assert cost(GPT, WORK, {"architecture.attention.kind": "threshold"})["invalid_reason"] == 128 + 512
+
+
 INVALID = {
     1: {"architecture.kv.capacity": 1e3},
     2: {"architecture.chips.count": 1, "architecture.chips.arrays": 100},
@@ -102,8 +150,12 @@ INVALID = {
     8: {"architecture.placement.scores": "cam"},
     16: {"architecture.kv.location": "array"},
     64: {"overrides": 1},
-    128: {"architecture.attention.kind": "top_k"},
+    128: {"architecture.attention.kind": "top_k"},  # of how many keys is not said
     256: {"architecture.redundancy": 1.0},
+    512: {"architecture.attention.kind": "product_quantised", "architecture.attention.k": 5},
+    1024: {"architecture.attention.kind": "decomposed"},
+    2048: {"architecture.attention.kind": "early_exit"},
+    4096: {"architecture.attention.kind": "cascaded"},
 }
 
 

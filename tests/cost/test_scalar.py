@@ -67,6 +67,8 @@ COUNTS = {
     "architecture.chips.tile_arrays": st.integers(1, 96),
     "architecture.logic.partial_sum_bits": st.integers(8, 32),
     "device.cost.write_pulses": st.integers(1, 10),
+    "architecture.attention.width": st.integers(0, 30),
+    "architecture.attention.k": st.integers(1, 30),
 }
 
 
@@ -112,7 +114,7 @@ REALS = {
 }
 NAMES = {path: st.sampled_from(choice.allowed) for path, choice in CHOICES.items()}
 NAMES |= {
-    "architecture.attention.kind": st.sampled_from(["full", "blocked"]),
+    "architecture.attention.kind": st.sampled_from(["full", "blocked", "window", "top_k", "product_quantised"]),
     "device.technology": st.sampled_from(["ReRAM", "PCM", "SRAM"]),
     **{f"architecture.placement.{name}": st.sampled_from(["digital", "sram-cim"]) for name in ("softmax", "norm")},
     **{

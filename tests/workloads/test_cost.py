@@ -223,6 +223,30 @@ def test_published_figures_stand_beside_ours():
     assert speed == pytest.approx(gpt["gpu_time_per_token"][gpu.index("H100")] / gpt["time_per_token"])
 
 
+def test_a_scheme_costs_what_its_fields_say():
+    hardware = cim.Hardware().replace("architecture.attention", {"kind": "window", "width": 4})
+    design = {"architecture.attention.kind": "window", "architecture.attention.width": 4.0}
+    expected = cost(model_shape("GPT-2"), Work(prefill=64, decode=16), design)
+    found = COST(hardware, seed=0, trial=0)
+    assert found["valid"]
+    assert found["kv_traffic"] == expected["kv_traffic"][0]
+    by_layer = hardware.replace("architecture.attention.width", (4,) * 12)
+    assert COST(by_layer, seed=0, trial=0)["invalid_reason"] == 128
+    compared = hardware.replace("architecture.attention", "threshold")
+    assert COST(compared, seed=0, trial=0)["kv_traffic"] == COST(cim.Hardware(), seed=0, trial=0)["kv_traffic"]
+
+
+def test_keys_that_a_run_keeps_are_those_whose_cost_is_counted():
+    costing = cim.workloads.Costing(prefill=32, decode=8)
+    workload = cim.workloads.LanguageModel(tokens=64, context=32, cost=costing, attention_counts=True)
+    hardware = cim.Hardware().replace("architecture.attention", {"kind": "hashed", "distance": 28})
+    found, plain = (workload(given, seed=0, trial=0) for given in (hardware, cim.Hardware()))
+    assert 0.01 < found["kept_share"] < 0.9
+    assert found["kv_traffic"] / plain["kv_traffic"] == pytest.approx(found["kept_share"])
+    assert not int(found["invalid_reason"]) & 128
+    assert int(costing.of_hardware(shape_of("bundled"), hardware, 0, 0)["invalid_reason"]) & 128
+
+
 def test_bad_costs_are_refused_in_one_line():
     with pytest.raises(InputError, match=r"no model at 'nothing'; .* networks known by name: BERT-base, GPT-2"):
         cim.workloads.Cost(model="nothing").check(cim.Hardware())
