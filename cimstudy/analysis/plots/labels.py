@@ -1,5 +1,6 @@
 """What stands around a plot: labels with units, a caption that says what is shown, legends, scales and ticks."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,9 @@ def is_time(axis: xr.DataArray) -> bool:
 
 
 def wrapped(text: str, width: int = 40) -> str:
-    """A label in lines that fit beside an axis."""
-    return textwrap.fill(text, width)
+    """A label in lines that fit beside an axis; what stands in parentheses is not broken."""
+    whole = re.sub(r"\([^)]*\)", lambda unit: unit[0].replace(" ", NO_BREAK), text)
+    return textwrap.fill(whole, width).replace(NO_BREAK, " ")
 
 
 def caption(ds: xr.Dataset, shown: View, mark: str, more: Sequence[str] = ()) -> str:

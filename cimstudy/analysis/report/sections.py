@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cimstudy.analysis.dataset import case_status, metrics, reference_of, swept
+from cimstudy.analysis.dataset import case_status, metrics, reference_of, swept, validity
 from cimstudy.analysis.pareto import DIRECTIONS
 from cimstudy.analysis.plots.labels import CONFIDENCE, label, long_name
 from cimstudy.analysis.report import convergence as trials
@@ -28,7 +28,8 @@ def heading(ds: xr.Dataset) -> Markup:
     """The study's name, its question, and how far it is."""
     status = case_status(ds).to_numpy()
     pending, done, failed = (int(np.count_nonzero(status == state)) for state in range(len(STATES)))
-    size = f"{points(ds)} points, {ds.sizes['trial']} chips at each: {done} of {status.size} cases are done"
+    each = "1 chip" if ds.sizes["trial"] == 1 else f"{ds.sizes['trial']} chips"
+    size = f"{points(ds)} points, {each} at each: {done} of {status.size} cases are done"
     partial = f"This report is partial: {pending} of {status.size} cases are still to be computed."
     return element(
         "header",
@@ -75,9 +76,11 @@ def results(shown: Sample | None, warned: Sequence[str]) -> Markup:
 
 
 def best(shown: Sample, name: str) -> Iterator[str]:
-    """The best of the points shown, in words; nothing where no direction is better."""
+    """The best of the points shown where the metric is valid, in words; nothing where no direction is better."""
     ds, rows = shown.ds, shown.rows[name]
     attrs = ds[name].attrs
+    for flag in validity(ds, [name]):
+        rows = rows[shown.rows[flag]["mean"].to_numpy() == 1]
     if attrs.get("better") not in DIRECTIONS or rows["mean"].isna().all():
         return
     lower = attrs["better"] == "lower"
@@ -86,8 +89,8 @@ def best(shown: Sample, name: str) -> Iterator[str]:
     reference = reference_of(attrs)
     beside = "" if reference is None else f"; the digital run has {number(reference)}"
     sign = "Lowest" if lower else "Highest"
-    interval = f"{number(row['ci_low'])} to {number(row['ci_high'])}"
-    yield f"{sign} {label(ds, name)}: {number(row['mean'])} ({interval}){f' at {where}' if where else ''}{beside}."
+    interval = f" ({number(row['ci_low'])} to {number(row['ci_high'])})" if np.isfinite(row["ci_low"]) else ""
+    yield f"{sign} {label(ds, name)}: {number(row['mean'])}{interval}{f' at {where}' if where else ''}{beside}."
 
 
 def results_table(shown: Sample, name: str) -> Markup:
