@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.design import CHOICES, NUMBERS
-from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware, Searched
+from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware, Searched, ThresholdAttention
 
 PATHS = (*NUMBERS, *CHOICES)
 Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinct ones, and which of them a point has
@@ -55,10 +55,12 @@ def value_at(part: Any, path: str) -> Any:
 
 
 def all_kept(architecture: Architecture) -> dict[str, Any]:
-    """The share of keys that comparators keep which have no threshold."""
+    """Schemes that search for keys and have no threshold keep all of them, and those that do no more are plain."""
     given = architecture.attention
-    whole = isinstance(given, Searched) and given.threshold is None and given.keep is None
-    return {"architecture.attention.keep": 1.0} if whole else {}
+    if not isinstance(given, Searched) or given.threshold is not None or given.keep is not None:
+        return {}
+    plain = {"architecture.attention.kind": "full"} if isinstance(given, ThresholdAttention) else {}
+    return {"architecture.attention.keep": 1.0, **plain}
 
 
 def coded(crossbar: Crossbar) -> dict[str, Any]:

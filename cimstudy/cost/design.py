@@ -44,6 +44,7 @@ class Choice:
 
 STATIC = ("crossbar", "sram-cim", "near-memory", "digital")
 DYNAMIC = ("digital", "dynamic-crossbar", "sram-cim", "near-memory", "cam")
+SEARCH = ("digital", "crossbar", "dynamic-crossbar", "cam")
 NONLINEAR = ("digital", "crossbar", "sram-cim", "near-memory", "cam")
 SCHEMES = (
     "full",
@@ -109,6 +110,9 @@ NUMBERS: Mapping[str, Number] = {
     "architecture.attention.width": share(UNSAID, "keys to either side that kind='window' keeps"),
     "architecture.attention.k": count(UNSAID, "keys that kind='top_k' and 'product_quantised' keep"),
     "architecture.attention.window": share(UNSAID, "tokens that 'gain_cell' holds; or to either side, of 'hashed'"),
+    "architecture.attention.bits": Number(
+        default=4, meaning="bits of the operands of a search, with the sign", least=2, positive=False
+    ),
     "architecture.attention.keep": share(UNSAID, "share of the keys that 'threshold' and 'fused' keep", most=1.0),
     "architecture.logic.voltage": Number(default=0.8, meaning="supply of the logic, V"),
     "architecture.logic.partial_sum_bits": count(16, "bits of a partial sum between arrays"),
@@ -147,6 +151,7 @@ CHOICES: Mapping[str, Choice] = {
     "architecture.placement.head": Choice(allowed=STATIC, meaning="engine"),
     "architecture.placement.scores": Choice(allowed=DYNAMIC, meaning="engine"),
     "architecture.placement.values": Choice(allowed=DYNAMIC, meaning="engine"),
+    "architecture.placement.search": Choice(allowed=SEARCH, meaning="engine, if the scheme searches for keys"),
     "architecture.placement.softmax": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.norm": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.activation": Choice(allowed=NONLINEAR, meaning="engine"),

@@ -21,6 +21,7 @@ OPERATIONS = (
     "softmax",
     "norm",
     "activation",
+    "search",
 )
 COMPONENTS = (
     "adc",

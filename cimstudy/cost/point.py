@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import dynamic, latency, schemes
+from cimstudy.cost import dynamic, latency, schemes, search
 from cimstudy.cost.area import areas, chips_of, static_power
 from cimstudy.cost.coefficients import event
 from cimstudy.cost.counts import total
@@ -50,7 +50,8 @@ class Run:
     @cached_property
     def known_shares(self) -> Mapping[str, Pair]:
         """Of the pairs that each product of attention takes, in each phase; NaN where they are not known."""
-        return schemes.shares(self.group, (self.prefill, self.decode), self.shape.attention)
+        found = schemes.shares(self.group, (self.prefill, self.decode), self.shape.attention)
+        return found | ({"search": schemes.ALL} if search.is_counted(self.group) else {})
 
     @cached_property
     def shares(self) -> Mapping[str, Pair]:
@@ -109,6 +110,8 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     ledger = Ledger(group.points, breakdown=breakdown)
     uses = uses_of(run)
     parts = {name: dynamic.attended(name, shape, group, events) for name in BOTH}
+    if search.is_counted(group):
+        parts["search"] = search.searched(shape, group)
     stock = stock_of([use for _, _, use in uses])
     held = total_arrays(run, stock)
     kv_bits = kept_bits(run)
@@ -300,6 +303,8 @@ def total_arrays(run: Run, stock: Stock) -> Pair:
     """Analog arrays and SRAM arrays, those for keys and values of the longest context included."""
     tokens, batch = run.decode.stop, run.group.numbers["workload.batch"]
     kept = [dynamic.arrays(name, run.shape, run.group, tokens) for name in BOTH]
+    if search.is_counted(run.group):
+        kept.append(search.arrays(run.shape, run.group, tokens))
     analog = stock.arrays + batch * total(first for first, _ in kept)
     return analog, stock.sram_arrays + batch * total(second for _, second in kept)
 
@@ -332,7 +337,8 @@ def traffic(run: Run) -> Any:
 def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:
     """Time until cells that hold keys and values are worn out, s; infinite if they are not in such cells."""
     group, numbers = run.group, run.group.numbers
-    if not any(group.choices[f"architecture.placement.{name}"] == "dynamic-crossbar" for name in BOTH):
+    written = (*BOTH, "search") if search.is_counted(group) else BOTH
+    if not any(group.choices[f"architecture.placement.{name}"] == "dynamic-crossbar" for name in written):
         return np.inf
     decoding = run.decode.tokens > 0
     sequence = np.where(decoding, speed["decode"], speed["prefill"])  # s

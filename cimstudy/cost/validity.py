@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from cimstudy.cost import search
 from cimstudy.cost.design import Group
 from cimstudy.cost.shapes import ModelShape
 
@@ -13,12 +14,12 @@ REASONS = {
     2: "arrays need more than architecture.chips.count chips",
     4: "arrays are written at inference, and their cells are not rewritable",
     8: "an engine has no coefficients: cam, or a crossbar for softmax, norms or activations",
-    16: "keys and values are in arrays, and scores or values are computed elsewhere",
+    16: "keys and values are in arrays, and scores, values or a search are computed elsewhere",
     32: "the sequence is longer than the network's context",
     64: "overrides give some operators other parts, which is not counted",
     128: "which keys attention keeps is known neither from the scheme nor from a run of the network",
     256: "arrays are redundant (architecture.redundancy), which is not counted",
-    512: "the search for keys, or for tokens to prune, is not counted",
+    512: "the search for keys (other than of a threshold), or for tokens to prune, is not counted",
     1024: "products with inputs in place of keys (decomposed, fused) are not counted",
     2048: "tokens that leave before the last layer (early_exit; token_pruning of both sides) are not counted",
     4096: "currents that are not converted (cascaded), and the pulses and counters of gain_cell, are not counted",
@@ -34,6 +35,8 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
     """
     numbers, engines, kind = group.numbers, engines_of(group), group.choices["architecture.attention.kind"]
     dynamic = {engines["scores"], engines["values"]}
+    if search.is_counted(group):
+        dynamic |= {engines["search"]}
     kept = group.choices["architecture.kv.location"] == "array"
     unknown = "cam" in engines.values() or any(engines[name] == "crossbar" for name in NONLINEAR)
     tokens = numbers["workload.prefill"] + numbers["workload.decode"]
@@ -50,7 +53,7 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
         + 64 * (numbers["overrides"] > 0)
         + 128 * unknown_keys
         + 256 * (numbers["architecture.redundancy"] > 0)
-        + 512 * (kind in SEARCHING)
+        + 512 * (kind in SEARCHING and not search.is_counted(group))
         + 1024 * (kind in {"decomposed", "fused"})
         + 2048 * (kind == "early_exit" or (kind == "token_pruning" and not shape.causal))
         + 4096 * (kind in {"cascaded", "gain_cell"})
@@ -58,9 +61,11 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
 
 
 def engines_of(group: Group) -> Mapping[str, str]:
-    """The engine of each kind of operator."""
+    """The engine of each kind of operator that there is."""
     root = "architecture.placement."
-    return {path.removeprefix(root): name for path, name in group.choices.items() if path.startswith(root)}
+    found = {path.removeprefix(root): name for path, name in group.choices.items() if path.startswith(root)}
+    searching = group.choices["architecture.attention.kind"] in SEARCHING
+    return found if searching else {name: engine for name, engine in found.items() if name != "search"}
 
 
 def explained(code: float) -> list[str]:

@@ -140,7 +140,45 @@ def test_what_is_said_of_the_data_comes_before_what_follows_from_the_scheme():
     said = {"architecture.attention.kind": "threshold", "data.scored": 0.25, "data.kept": 0.25}
     for name in QUANTITIES:
         np.testing.assert_array_equal(cost(GPT, WORK, kept)[name], cost(GPT, WORK, said)[name])
-    assert cost(GPT, WORK, {"architecture.attention.kind": "threshold"})["invalid_reason"] == 128 + 512
+    assert cost(GPT, WORK, {"architecture.attention.kind": "threshold"})["invalid_reason"] == 128
+
+
+SEARCH = {"architecture.attention.kind": "threshold", "architecture.attention.keep": 0.25}
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_digital_search_multiplies_and_reads_few_bits_of_every_pair(bits):
+    """Its products take what those of scores do from keys of so many bits, which write nothing of their own."""
+    found = cost(GPT, WORK, SEARCH | {"architecture.attention.bits": bits}, breakdown=True)
+    exact = cost(GPT, WORK, {"architecture.kv.bits": bits}, breakdown=True)
+    search, scores = (model_module.OPERATIONS.index(name) for name in ("search", "scores"))
+    mac, memory = (found.coordinates["component"].index(name) for name in ("mac", "memory"))
+    assert found["valid"].all()
+    np.testing.assert_allclose(found["energy"][:, search, mac], exact["energy"][:, scores, mac], rtol=1e-6)
+    np.testing.assert_allclose(found["macs"][:, search], exact["macs"][:, scores], rtol=1e-6)
+    pairs, tokens = 12 * np.array([64 * 65 / 2, 16 * 64 + 16 * 17 / 2]), 12 * np.array([64, 16])
+    reads = exact["energy"][:, scores, memory, 0] * pairs / (pairs + tokens)
+    np.testing.assert_allclose(found["energy"][:, search, memory, 0], reads, rtol=1e-6)
+
+
+def test_a_search_in_arrays_compares_every_pair_once():
+    in_arrays = SEARCH | IN_ARRAYS | {"architecture.placement.search": "dynamic-crossbar"}
+    found, plain = (cost(GPT, WORK, design, breakdown=True) for design in (in_arrays, IN_ARRAYS))
+    search = model_module.OPERATIONS.index("search")
+    pairs = 12 * 12 * np.array([64 * 65 / 2, 16 * 64 + 16 * 17 / 2])
+    assert found["valid"].all()
+    np.testing.assert_allclose(found["conversions"][:, search, 0], pairs, rtol=1e-6)
+    assert found["arrays"] - plain["arrays"] == 12 * 12 * np.ceil(80 * 2 / 128)  # 64 rows, a pair of cells a key
+    write = found.coordinates["component"].index("write")
+    scores = model_module.OPERATIONS.index("scores")
+    np.testing.assert_allclose(found["energy"][:, search, write], found["energy"][:, scores, write], rtol=1e-6)
+
+
+def test_engines_of_a_search_count_only_where_there_is_one():
+    cam = {"architecture.placement.search": "cam"}
+    assert cost(GPT, WORK, cam)["valid"].all()
+    assert cost(GPT, WORK, SEARCH | cam)["invalid_reason"] == 8 + 512
+    assert cost(GPT, WORK, SEARCH | IN_ARRAYS)["invalid_reason"] == 16
 
 
 INVALID = {
