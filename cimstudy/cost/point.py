@@ -57,8 +57,8 @@ class Run:
     def shares(self) -> Mapping[str, Pair]:
         """The same; all pairs where they are not known."""
         return {
-            name: (np.where(np.isnan(first), 1.0, first), np.where(np.isnan(second), 1.0, second))
-            for name, (first, second) in self.known_shares.items()
+            name: schemes.in_phases(lambda share: np.where(np.isnan(share), 1.0, share), pair)
+            for name, pair in self.known_shares.items()
         }
 
     @cached_property
@@ -210,11 +210,11 @@ def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
 
 def timings_of(run: Run, uses: Uses, parts: Mapping[str, dynamic.Attended], chips: Any) -> tuple[Timing, Timing]:
     """The times of a token in each phase."""
-    first, second = (
-        timing_of(run, phase, [(product, pair[phase]) for product, *pair in uses], parts, chips)
-        for phase in range(len(PHASES))
-    )
-    return first, second
+    second = timing_of(run, 1, [(product, use) for product, _, use in uses], parts, chips)
+    shares_alike = all(first is last for first, last in run.shares.values())
+    if shares_alike and all(first is last for _, first, last in uses):
+        return second, second
+    return timing_of(run, 0, [(product, use) for product, use, _ in uses], parts, chips), second
 
 
 def timing_of(

@@ -13,8 +13,8 @@ from cimstudy.cost.shapes import Attention
 Pair = tuple[Any, Any]  # prefill, decode
 Count = Callable[[Span, Attention], Any]  # pairs that are kept in one layer of a group
 SHARES = {"scores": "data.scored", "values": "data.kept"}
-UNKNOWN = (np.nan, np.nan)
-ALL = (1.0, 1.0)
+UNKNOWN = (np.nan,) * 2
+ALL = (1.0,) * 2
 
 
 def shares(group: Group, spans: Sequence[Span], layers: Sequence[Attention]) -> dict[str, Pair]:
@@ -28,8 +28,13 @@ def shares(group: Group, spans: Sequence[Span], layers: Sequence[Attention]) -> 
 
 def said(given: Any, known: Pair) -> Pair:
     """What is given, and what is known where that is nothing."""
-    first, second = (np.where(np.isnan(given), share, given) for share in known)
-    return first, second
+    return in_phases(lambda share: np.where(np.isnan(given), share, given), known)
+
+
+def in_phases(change: Callable[[Any], Any], share: Pair) -> Pair:
+    """A share of each phase, changed: one object if it was one, so that what follows from it is found once."""
+    first = change(share[0])
+    return first, first if share[1] is share[0] else change(share[1])
 
 
 def of_scheme(group: Group, spans: Sequence[Span], layers: Sequence[Attention]) -> Mapping[str, Pair]:
