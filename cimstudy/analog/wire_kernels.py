@@ -73,12 +73,18 @@ def line_solutions(g, segments, drive, far):
 
 
 @compiled
-def sweep(taken, kept, segment, given, source, beyond, voltage, out):
-    """One cell of a word line, for many sources at once, (sources,): see `couple_lines`."""
-    for k in range(len(source)):
-        voltage[k] = kept * voltage[k] + segment * beyond[k]
-        beyond[k] -= taken * source[k]
-        out[k] += given * voltage[k]
+def sweep(above, below, kept, segment, given, source, state, out):
+    """One cell of a word line, for many sources at once, (sources,): see `couple_lines`.
+
+    state : (3 * sources,), what lies beyond the cell, its voltage, and 1 for the sources of which `above` is taken, 0
+    for those of which `below` is: one array, as in `add_row`.
+    """
+    n, one = len(source), state.dtype.type(1)
+    for k in range(n):
+        side = state[2 * n + k]
+        state[n + k] = kept * state[n + k] + segment * state[k]
+        state[k] -= (above * side + below * (one - side)) * source[k]
+        out[k] += given * state[n + k]
 
 
 @compiled
@@ -92,22 +98,17 @@ def couple_lines(above, below, drive, kept, segment, source_above, source_below,
     rows), sums over columns of drive * above * source_above, and so on.  out : (columns, rows), added to.
     """
     rows, columns = drive.shape
-    beyond, voltage = total_above[0].copy(), total_above[0].copy()
+    source, state = source_below.copy(), np.zeros(3 * rows, drive.dtype)
     for q in range(rows):
         split = q + 1
-        beyond[:split] = total_above[q, :split]
-        beyond[split:] = total_below[q, split:]
-        voltage[:] = 0
+        source[:, q] = source_above[:, q]
+        state[:split] = total_above[q, :split]
+        state[split:rows] = total_below[q, split:]
+        state[rows : 2 * rows] = 0
+        state[2 * rows + q] = 1
         for c in range(columns):
-            line = drive[q, c], kept[q, c], segment[q, c]
-            sweep(
-                line[0] * above[q, c], line[1], line[2], below[q, c],
-                source_above[c, :split], beyond[:split], voltage[:split], out[c, :split],
-            )  # fmt: skip
-            sweep(
-                line[0] * below[q, c], line[1], line[2], below[q, c],
-                source_below[c, split:], beyond[split:], voltage[split:], out[c, split:],
-            )  # fmt: skip
+            over, under = drive[q, c] * above[q, c], drive[q, c] * below[q, c]
+            sweep(over, under, kept[q, c], segment[q, c], below[q, c], source[c], state, out[c])
 
 
 @compiled
