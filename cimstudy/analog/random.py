@@ -22,6 +22,9 @@ LANES = 16  # counters in a block
 BLOCK = 4 * LANES  # columns that one block of counters serves
 BATCH = 16  # blocks that are drawn at a time: their words stay in the first-level cache
 
+BITS = np.int32(0x7FFFFFFF)  # of a word, that give a normal's magnitude
+FAR = np.int32(0x006EA000)  # below it are all words with -log(1 - x**2) >= 5, and hardly others
+
 # Contraction to fused multiply-adds is wanted; reassociation is not: it would remove the rounding of `log_of`.
 FASTMATH = {"nnan", "ninf", "nsz", "contract"}
 
@@ -87,12 +90,22 @@ def philox(key0, key1, counter):
     return out
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@numba.njit(cache=True, nogil=True)
 def words_to_normals(words, tails, logs, z):
     """Standard normals `z` (n,) float32 from random `words` (n,) uint32; `tails`, `logs` (n,) float32 are scratch.
 
-    The lowest 31 bits give the distance of the uniform from its end, exact also for small distances, so the normals
-    reach to 6.2; the highest bit gives the sign.
+    n : a multiple of BLOCK.  The lowest 31 bits give the distance of the uniform from its end, exact also for small
+    distances, so the normals reach to 6.2; the highest bit gives the sign.
+    """
+    central_normals(words, tails, logs, z)
+    correct_far_normals(words, tails, logs, z)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def central_normals(words, tails, logs, z):
+    """Normals by the polynomial of the middle.
+
+    For the uniform x in (-1, 1), leaves |x| in `tails` and -log(1 - x**2) in `logs`.
     """
     bits = logs.view(np.int32)
     for i in range(len(words)):
@@ -124,19 +137,41 @@ def words_to_normals(words, tails, logs, z):
         centre = centre * a - np.float32(0.00417768164)
         centre = centre * a + np.float32(0.246640727)
         centre = centre * a + np.float32(1.50140941)
-        b = np.sqrt(max(w, np.float32(5))) - np.float32(3)
-        outer = np.float32(-0.000200214257)
-        outer = outer * b + np.float32(0.000100950558)
-        outer = outer * b + np.float32(0.00134934322)
-        outer = outer * b - np.float32(0.00367342844)
-        outer = outer * b + np.float32(0.00573950773)
-        outer = outer * b - np.float32(0.0076224613)
-        outer = outer * b + np.float32(0.00943887047)
-        outer = outer * b + np.float32(1.00167406)
-        outer = outer * b + np.float32(2.83297682)
-        magnitude = np.float32(1.41421356) * tails[i] * (centre if w < np.float32(5) else outer)
         sign = np.float32(1) - np.float32(2) * np.float32(np.int32(words[i] >> np.uint32(31)))
-        z[i] = sign * magnitude
+        z[i] = sign * (np.float32(1.41421356) * tails[i] * centre)
+        logs[i] = w
+
+
+@numba.njit(cache=True, nogil=True)
+def correct_far_normals(words, tails, logs, z):
+    """Put those right that are far from the middle. They are one in 300: not worth vector instructions for all."""
+    for start in range(0, len(words), BLOCK):
+        first = np.uintp(start)  # indices without sign need no check for negative ones
+        least = BITS
+        for lane in range(BLOCK):
+            least = min(least, np.int32(words[first + np.uintp(lane)] & np.uint32(BITS)))
+        if least < FAR:
+            for lane in range(BLOCK):
+                i = first + np.uintp(lane)
+                if np.int32(words[i] & np.uint32(BITS)) < FAR and logs[i] >= np.float32(5):
+                    z[i] = far_normal(words[i], tails[i], logs[i])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def far_normal(word, x, w):
+    """The normal of a word, by the polynomial of the ends. x, w : as `central_normals` leaves them."""
+    b = np.sqrt(w) - np.float32(3)
+    outer = np.float32(-0.000200214257)
+    outer = outer * b + np.float32(0.000100950558)
+    outer = outer * b + np.float32(0.00134934322)
+    outer = outer * b - np.float32(0.00367342844)
+    outer = outer * b + np.float32(0.00573950773)
+    outer = outer * b - np.float32(0.0076224613)
+    outer = outer * b + np.float32(0.00943887047)
+    outer = outer * b + np.float32(1.00167406)
+    outer = outer * b + np.float32(2.83297682)
+    sign = np.float32(1) - np.float32(2) * np.float32(np.int32(word >> np.uint32(31)))
+    return sign * (np.float32(1.41421356) * x * outer)
 
 
 @numba.njit(cache=True, nogil=True)
