@@ -41,7 +41,7 @@ def peak() -> int:
 class Quiet:
     """What was held when the peak was restarted, and how often memory had been asked for by then.
 
-    Memory grows by faults of pages, whose number is known ten times as fast as the peak: without one it is as it was.
+    Memory grows by faults of pages, and asking for their number takes less than the peak: without one it is as it was.
     """
 
     held: int = 0

@@ -19,7 +19,7 @@ SETTINGS: dict[str, Any] = {
     "distributed.comm.timeouts.connect": "60s",
     "distributed.worker.profile.interval": "1s",  # Dask's own hundred samples a second cost tasks of seconds 3 %
     "distributed.worker.profile.cycle": "10s",
-    "distributed.admin.tick.interval": "500ms",  # 50 wakings a second of each process took 5 % of two idle cores
+    "distributed.admin.tick.interval": "500ms",  # Dask's own 50 wakings a second of each process delay short cases
     "distributed.admin.system-monitor.interval": "2s",
     "distributed.worker.memory.monitor-interval": "200ms",
 }

@@ -83,6 +83,20 @@ def test_the_page_names_the_best_point_with_its_interval(told: xr.Dataset) -> No
     assert expected in words(page(told))
 
 
+def test_the_best_point_is_a_valid_one(told: xr.Dataset) -> None:
+    valid = (told["adc_bits"] != 8) & told["perplexity"].notnull()
+    ds = told.assign(valid=valid.transpose(*told["perplexity"].dims).astype(float))
+    ds = ds.assign_attrs(metrics=["perplexity", "energy", "valid"])
+    ds["perplexity"].attrs["ancillary_variables"] = "valid"
+    assert re.search(r"Lowest perplexity: \S+ \(\S+ to \S+\) at programming std = 0, ADC bits = 6;", words(page(ds)))
+
+
+def test_one_chip_has_no_interval(told: xr.Dataset) -> None:
+    text = words(page(told.isel(trial=slice(0, 1))))
+    assert "12 points, 1 chip at each:" in text
+    assert re.search(r"Lowest perplexity: [\d.]+ at programming std", text)
+
+
 def test_every_value_of_the_hardware_has_its_source(told: xr.Dataset) -> None:
     text = words(page(told))
     entry = load_preset("rram-neurram")
