@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from cimstudy.cost.coefficients import table
 from cimstudy.cost.technology import area_ratio, energy_ratio
 
 Array = NDArray[np.float64]
+MOST_BITS = 64
 Model = Callable[["Converter"], tuple[Any, Any]]
 
 
@@ -25,21 +27,25 @@ class Converter:
 
 
 def survey(converter: Converter) -> tuple[Any, Any]:
-    """Energy of a conversion, J, and area of a converter, m2, of the best published ones; from 4 bits up."""
+    """Energy of a conversion, J, and area of a converter, m2, of the best published ones; from 4 bits up.
+
+    The source rounds bits up in one place, so that its energies fall where a converter gets a little better. Here they
+    are the source's at whole bits and rise in between.
+    """
     fit = table("adc")["survey"]
     bits, log_rate = np.maximum(converter.bits, fit["least_bits"]), np.log(converter.rate)
     log_node = np.log(np.multiply(converter.node, 1e9))
     sndr = 20 * np.log10(2) * bits + 10 * np.log10(1.5)
     fom = np.minimum(
         fit["fom_intercept"] + fit["fom_per_log_rate"] * log_rate,
-        fit["fom_most_intercept"] + fit["fom_most_per_bit"] * np.ceil(bits),
+        fit["fom_most_intercept"] + fit["fom_most_per_bit"] * bits,
     )
     log_energy = (
         np.log(0.5)
         + np.log(10) / 10 * (sndr - fom)
         + fit["energy_intercept"]
         + fit["energy_log_node"] * log_node
-        + fit["energy_log_bits"] * np.log(bits)
+        + fit["energy_log_bits"] * log_between(bits)
     )
     log_area = (
         fit["area_intercept"]
@@ -48,6 +54,20 @@ def survey(converter: Converter) -> tuple[Any, Any]:
         + fit["area_log_energy"] * log_energy
     )
     return np.exp(log_energy) * 1e-12, np.exp(log_area) * 1e-12
+
+
+def log_between(bits: Any) -> Any:
+    """Logarithm of whole numbers, and straight lines between them. bits : at least 1, at most `MOST_BITS`."""
+    known = logarithms()
+    whole = np.asarray(bits).astype(np.intp)
+    below = known[whole]
+    return below + (bits - whole) * (known[whole + 1] - below)
+
+
+@cache
+def logarithms() -> Array:
+    """Logarithms of 0 (which is not used), 1, 2, ... and of the number after the most bits."""
+    return np.log(np.maximum(np.arange(MOST_BITS + 2), 1))
 
 
 def zigzag28(converter: Converter) -> tuple[Any, Any]:

@@ -9,15 +9,15 @@ from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
 from cimstudy.cost.events import Events, Scaling
 
-AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "link", "memory")
+AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory")
 
 LEAKING = tuple(name for name in AREAS if name not in {"cell", "link"})
 
 
-def areas(group: Group, events: Events, held: tuple[Any, Any], kv_bits: Any) -> dict[str, Any]:
+def areas(group: Group, events: Events, held: tuple[Any, Any], kv_bits: Any, functions: Any) -> dict[str, Any]:
     """Area of each part, m2: its share, where the area of a chip is said.
 
-    held : analog and SRAM arrays.  kv_bits : of keys and values in buffers.
+    held : analog and SRAM arrays.  kv_bits : of keys and values in buffers.  functions : area of what holds them, m2.
     """
     numbers, scaling = group.numbers, events.scaling
     analog, sram = held
@@ -34,6 +34,7 @@ def areas(group: Group, events: Events, held: tuple[Any, Any], kv_bits: Any) -> 
         "sram_cim": sram * sram_array(group, scaling) if np.any(sram) else 0.0,
         "tile": tiles * scaling.area("edram", "bus", "router"),
         "digital": macs * scaling.area("mac_unit") + lanes * scaling.area("vector_unit"),
+        "nonlinear": functions,
         "link": np.where(chips > 1, chips, 0) * event("link", "area"),
         "memory": kv_bits * event("sram_cell", "area_F2") * np.square(scaling.node),
     }

@@ -29,7 +29,7 @@ def node_of(name: str) -> float:
 
 
 def cell(technology: str) -> Mapping[str, float]:
-    """What a cell of a technology costs where a device does not say; ReRAM if the technology is not known."""
+    """What a cell of a technology costs where a device does not say; that of ReRAM, if it is unknown (`validity`)."""
     cells = table("cells")
     found: Mapping[str, float] = cells.get(technology, cells["ReRAM"])
     return found
@@ -39,7 +39,7 @@ def cell(technology: str) -> Mapping[str, float]:
 def sources() -> Mapping[str, Mapping[str, Any]]:
     """Every coefficient by name: its numbers, its source, and how far to trust it."""
     found: dict[str, Mapping[str, Any]] = {"technology": table("technology")}
-    for name in ("adc", "events", "cells", "gpus"):
+    for name in ("adc", "events", "cells", "nonlinear", "gpus"):
         found |= {f"{name}.{entry}": values for entry, values in table(name).items()}
     return {name: {key: readable(value) for key, value in entry.items()} for name, entry in found.items()}
 

@@ -34,6 +34,11 @@ def arrays(shape: tuple[Any, Any], slices: Any, array: tuple[Any, Any]) -> Any:
     return row_tiles(shape[0], array[0]) * column_tiles(shape[1], slices, array[1])
 
 
+def ranges_of(bits: Any, *, gray: bool) -> Any:
+    """Ranges of a number in which one of the `bits` of a function of it is set, if the function rises steadily."""
+    return np.exp2(np.subtract(bits, 1)) if gray else np.exp2(bits) - 1
+
+
 def sum_to(n: Any) -> Any:
     """1 + 2 + ... + n."""
     return np.multiply(n, np.add(n, 1)) / 2

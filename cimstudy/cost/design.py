@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cimstudy.cost.adc import MODELS
+from cimstudy.cost.adc import MODELS, MOST_BITS
+from cimstudy.cost.coefficients import table
 from cimstudy.cost.ledger import OPERATIONS
 from cimstudy.errors import InputError
 
@@ -87,7 +88,7 @@ NUMBERS: Mapping[str, Number] = {
     "crossbar.pulse_bits": count(7, "bits of a pulse that drives a row"),
     "crossbar.pulses": count(1, "pulses of an input"),
     "crossbar.converted_pulses": count(1, "conversions of a column for an input"),
-    "crossbar.adc.bits": count(8, "effective bits"),
+    "crossbar.adc.bits": Number(default=8, meaning="effective bits", least=1, positive=False, most=MOST_BITS),
     "crossbar.adc.rate": Number(default=1.28e9, meaning="conversions a second of one converter, Hz"),
     "crossbar.adc.per_array": count(1, "converters that the columns of an array share"),
     "crossbar.adc.energy_scale": Number(default=1.0, meaning="multiplies the energy of a conversion"),
@@ -114,6 +115,19 @@ NUMBERS: Mapping[str, Number] = {
         default=4, meaning="bits of the operands of a search, with the sign", least=2, positive=False
     ),
     "architecture.attention.keep": share(UNSAID, "share of the keys that 'threshold' and 'fused' keep", most=1.0),
+    **{
+        f"architecture.{unit}.{name}": entry
+        for unit in ("softmax", "norm", "activation")
+        for name, entry in {
+            "input_bits": count(16, "of an element that a unit takes"),
+            "output_bits": count(16, "of an element that a unit gives"),
+            "entries": Number(default=256, meaning="of a table", least=2, positive=False),
+            "entry_bits": count(16, "of an entry of a table"),
+            "interpolation": share(0, "whether straight lines join the entries: 0 or 1", most=1.0),
+            "bits": count(8, "of what ranges give"),
+        }.items()
+    },
+    "architecture.softmax.log_entries": Number(default=256, meaning="of the table of ln", least=2, positive=False),
     "architecture.logic.voltage": Number(default=0.8, meaning="supply of the logic, V"),
     "architecture.logic.partial_sum_bits": count(16, "bits of a partial sum between arrays"),
     "architecture.chips.tile_arrays": count(96, "arrays that share a buffer and a router"),
@@ -144,7 +158,9 @@ NUMBERS: Mapping[str, Number] = {
 CHOICES: Mapping[str, Choice] = {
     "crossbar.adc.model": Choice(allowed=tuple(MODELS), meaning="model of a converter's energy and area"),
     "crossbar.dac.model": Choice(allowed=("library", "zigzag28"), meaning="model of a row driver's energy"),
-    "device.technology": Choice(allowed=("ReRAM",), meaning="what cells cost unless it is said; any text"),
+    "device.technology": Choice(
+        allowed=tuple(table("cells")), meaning="what cells cost where they do not say; of others it is not known"
+    ),
     "architecture.placement.embedding": Choice(allowed=STATIC, meaning="engine"),
     "architecture.placement.projections": Choice(allowed=STATIC, meaning="engine"),
     "architecture.placement.ffn": Choice(allowed=STATIC, meaning="engine"),
@@ -156,6 +172,18 @@ CHOICES: Mapping[str, Choice] = {
     "architecture.placement.norm": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.activation": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.attention.kind": Choice(allowed=SCHEMES, meaning="scheme of attention"),
+    "architecture.softmax.kind": Choice(
+        allowed=("exact", "i-bert", "base-2", "constant", "hard-sigmoid", "table", "exp-log", "range-cam"),
+        meaning="how a unit computes",
+    ),
+    "architecture.norm.kind": Choice(allowed=("exact", "i-bert", "table"), meaning="how a unit computes"),
+    "architecture.activation.kind": Choice(
+        allowed=("exact", "i-bert", "table", "range-cam"), meaning="how a unit computes"
+    ),
+    **{
+        f"architecture.{unit}.code": Choice(allowed=("gray", "binary"), meaning="of the bits that ranges give")
+        for unit in ("softmax", "activation")
+    },
     "architecture.kv.location": Choice(
         allowed=("hbm", "lpddr", "buffer", "array"), meaning="where the keys and values of earlier tokens are kept"
     ),

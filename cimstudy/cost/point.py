@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import dynamic, latency, schemes, search
+from cimstudy.cost import dynamic, latency, nonlinear, schemes, search
 from cimstudy.cost.area import areas, chips_of, static_power
 from cimstudy.cost.coefficients import event
 from cimstudy.cost.counts import total
@@ -46,6 +46,11 @@ class Run:
         """Of each phase, in all layers."""
         groups = self.shape.attention
         return latency.all_pairs(self.prefill, groups), latency.all_pairs(self.decode, groups)
+
+    @cached_property
+    def units(self) -> Mapping[str, nonlinear.Unit]:
+        """Of softmax, norms and activations."""
+        return nonlinear.units(self.group, self.events)
 
     @cached_property
     def known_shares(self) -> Mapping[str, Pair]:
@@ -116,7 +121,8 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     held = total_arrays(run, stock)
     kv_bits = kept_bits(run)
     chips = chips_of(group, total(held))
-    area = areas(group, events, held, kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0)
+    buffered = kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0
+    area = areas(group, events, held, buffered, nonlinear.area_of(run.units, group))
     power = static_power(group, area)
     speed = speeds(run, timings_of(run, uses, parts, chips))
     enter(run, ledger, uses, parts)
@@ -181,17 +187,16 @@ def vectors(run: Run) -> dict[str, tuple[Any, Pair]]:
     }
 
 
-def lanes(run: Run) -> Any:
-    """Elements a second."""
-    return run.group.numbers["architecture.logic.lanes"] * run.group.numbers["architecture.logic.clock"]
+def element_time(run: Run, name: str) -> Any:
+    """Time of an element of softmax, norms or activations, s, with all lanes at work."""
+    return run.units[name].time / run.group.numbers["architecture.logic.lanes"]
 
 
 def enter_vectors(run: Run, ledger: Ledger) -> None:
     """Energies and times of softmax, norms and activations."""
-    energy, speed = run.events.scaling.energy("vector_operation"), lanes(run)
     for name, (elements, uses) in vectors(run).items():
-        ledger.pay(name, {"mac": energy * event(name, "operations")}, uses, elements)
-        ledger.spend(name, elements / speed, uses)
+        ledger.pay(name, run.units[name].energies, uses, elements)
+        ledger.spend(name, elements * element_time(run, name), uses)
 
 
 def link_time(run: Run, chips: Any) -> Any:
@@ -221,8 +226,7 @@ def timing_of(
     run: Run, phase: int, uses: list[tuple[Product, Use]], parts: Mapping[str, dynamic.Attended], chips: Any
 ) -> Timing:
     """The times of a token of a phase."""
-    softmax = run.shape.heads * run.shares["values"][phase] / lanes(run)
-    elements = run.shape.norm_elements + run.shape.activation_elements
+    softmax = run.shape.heads * run.shares["values"][phase] * element_time(run, "softmax")
     in_turn = total((product.steps * use.time for product, use in uses if use.shared))
     longest = in_turn
     for part in parts.values():
@@ -238,7 +242,9 @@ def timing_of(
         attention_token=total(part.token_time for part in parts.values()),
         attention_pair=pair + softmax,
         shared_pair=np.maximum(pair, softmax),
-        vector=elements / lanes(run),
+        vector=total(
+            elements * element_time(run, name) for name, (elements, _) in vectors(run).items() if name != "softmax"
+        ),
         links=link_time(run, chips),
     )
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from cimstudy.cost import search
+from cimstudy.cost.coefficients import table
+from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
 from cimstudy.cost.shapes import ModelShape
 
@@ -13,7 +15,7 @@ REASONS = {
     1: "keys and values need more than architecture.kv.capacity, or than architecture.buffers.capacity where they are",
     2: "arrays need more than architecture.chips.count chips",
     4: "arrays are written at inference, and their cells are not rewritable",
-    8: "an engine has no coefficients: cam, or a crossbar for softmax, norms or activations",
+    8: "content-addressable memory for scores, values or a search has no coefficients",
     16: "keys and values are in arrays, and scores, values or a search are computed elsewhere",
     32: "the sequence is longer than the network's context",
     64: "overrides give some operators other parts, which is not counted",
@@ -23,9 +25,10 @@ REASONS = {
     1024: "products with inputs in place of keys (decomposed, fused) are not counted",
     2048: "tokens that leave before the last layer (early_exit; token_pruning of both sides) are not counted",
     4096: "currents that are not converted (cascaded), and the pulses and counters of gain_cell, are not counted",
+    8192: "device.cost does not say all of a cell, nor do the coefficients of device.technology; known: "
+    + ", ".join(table("cells")),
 }
 SEARCHING = ("threshold", "fused", "product_quantised", "hashed", "token_pruning")
-NONLINEAR = ("softmax", "norm", "activation")
 
 
 def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_keys: Any) -> Any:
@@ -38,7 +41,7 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
     if search.is_counted(group):
         dynamic |= {engines["search"]}
     kept = group.choices["architecture.kv.location"] == "array"
-    unknown = "cam" in engines.values() or any(engines[name] == "crossbar" for name in NONLINEAR)
+    unknown = "cam" in {engines["scores"], engines["values"], engines.get("search")}
     tokens = numbers["workload.prefill"] + numbers["workload.decode"]
     room = numbers["architecture.kv.capacity"]
     if group.choices["architecture.kv.location"] == "buffer":
@@ -57,7 +60,15 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
         + 1024 * (kind in {"decomposed", "fused"})
         + 2048 * (kind == "early_exit" or (kind == "token_pruning" and not shape.causal))
         + 4096 * (kind in {"cascaded", "gain_cell"})
+        + 8192 * unknown_cells(group)
     )
+
+
+def unknown_cells(group: Group) -> Any:
+    """Whether neither a device nor its technology says what a cell costs."""
+    if group.choices["device.technology"] in table("cells"):
+        return False
+    return np.isnan(total(entry for path, entry in group.numbers.items() if path.startswith("device.cost.")))
 
 
 def engines_of(group: Group) -> Mapping[str, str]:

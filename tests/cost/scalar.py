@@ -36,13 +36,15 @@ def density(nm):
 
 def survey(bits, rate, nm, voltage):
     fit, bits = ADC["survey"], max(bits, 4)
+    whole = math.floor(bits)
+    root = whole ** (whole + 1 - bits) * (whole + 1) ** (bits - whole)  # a straight line of the logarithm
     fom = min(
         fit["fom_intercept"] + fit["fom_per_log_rate"] * math.log(rate),
-        fit["fom_most_intercept"] + fit["fom_most_per_bit"] * math.ceil(bits),
+        fit["fom_most_intercept"] + fit["fom_most_per_bit"] * bits,
     )
     sndr = 20 * bits * math.log10(2) + 10 * math.log10(1.5)
     energy = 0.5 * 10 ** ((sndr - fom) / 10) * math.exp(fit["energy_intercept"])
-    energy *= nm ** fit["energy_log_node"] * bits ** fit["energy_log_bits"]
+    energy *= nm ** fit["energy_log_node"] * root ** fit["energy_log_bits"]
     area = math.exp(fit["area_intercept"]) * nm ** fit["area_log_node"]
     area *= rate ** fit["area_log_rate"] * energy ** fit["area_log_energy"]
     return energy * 1e-12, area * 1e-12
@@ -335,6 +337,123 @@ class Point:
         return self.array_time()
 
 
+class Element:
+    """An element of softmax, a norm or an activation: what its unit does, step by step."""
+
+    def __init__(self, point, name):
+        self.point, self.name, self.d = point, name, point.d
+        self.engine, self.kind = self.d[f"architecture.placement.{name}"], self.d[f"architecture.{name}.kind"]
+        self.w, self.entries, self.entry_bits = (self.own(each) for each in ("input_bits", "entries", "entry_bits"))
+        straight = self.own("interpolation")
+        work = {  # floating-point operations, integer products, integer sums, functions of one number
+            ("softmax", "exact"): (6, 0, 0, 0),
+            ("softmax", "constant"): (5, 0, 0, 0),
+            ("softmax", "hard-sigmoid"): (4, 0, 0, 0),
+            ("softmax", "i-bert"): (0, 4, 6, 0),
+            ("softmax", "base-2"): (0, 2, 3, 0),
+            ("softmax", "table"): (0, 1 + straight, 2 + straight, 1),
+            ("softmax", "exp-log"): (0, 2 * straight, 3 + 2 * straight, 2),
+            ("softmax", "range-cam"): (0, 1, 2, 1),
+            ("norm", "exact"): (5, 0, 0, 0),
+            ("norm", "i-bert"): (0, 2, 3, 0),
+            ("norm", "table"): (0, 2, 3, 0),
+            ("norm", "range-cam"): (0, 0, 3, 2),
+            ("activation", "exact"): (6, 0, 0, 0),
+            ("activation", "i-bert"): (0, 2, 4, 0),
+            ("activation", "table"): (0, straight, straight, 1),
+            ("activation", "range-cam"): (0, 0, 0, 1),
+        }
+        if self.engine == "cam" and not work[name, self.kind][3]:
+            self.kind = "range-cam"
+        self.floats, self.products, self.sums, self.functions = work[name, self.kind]
+        self.table = self.functions > 0 and self.kind != "range-cam"
+        self.tables = self.entries + (self.own("log_entries") if self.kind == "exp-log" else 0)
+        self.read = self.functions * self.entry_bits * (1 + straight) if self.table else 0
+        self.analog = self.engine == "crossbar" and not self.functions
+        self.stages = 1 if name == "activation" else 2
+
+    def own(self, what):
+        return self.d[f"architecture.{self.name}.{what}"]
+
+    def ranges(self):
+        """Runs of ones of each bit of a counter, one after another."""
+        bits, gray = int(self.own("bits")), self.d.get(f"architecture.{self.name}.code", "gray") == "gray"
+        codes = [value ^ (value >> 1) if gray else value for value in range(2**bits)]
+        return sum(
+            (code >> bit) & 1 and not (before >> bit) & 1
+            for before, code in zip([0, *codes], codes, strict=False)
+            for bit in range(bits)
+        )
+
+    def compared(self):
+        if not self.table:
+            return 2 * self.ranges()
+        return self.tables * math.ceil(math.log2(self.entries))
+
+    def sram_bit(self, bits):
+        smaller = self.point.event("sram") * (bits / 8 / 32768) ** 0.78
+        return max(smaller, self.point.event("register"))
+
+    def energy(self):
+        point, w = self.point, self.w
+        if self.analog:
+            once = min(self.d["crossbar.conversions_per_weight"], 1)
+            conversion = point.conversion()[0] * self.d["crossbar.adc.energy_scale"] + point.event("sample_hold")
+            pulses = self.d["crossbar.pulses"] * point.pulse(0.0)
+            return self.stages * point.event("analog_stage") + once * (conversion + pulses)
+        product, add = point.event("multiply") * w**2 / 64, point.event("accumulate") * w / 32
+        operation = point.event("vector_operation")
+        if self.engine == "sram-cim":
+            product = operation = point.sram_mac(w, w)
+            add = w * (point.charge("full_adder") + point.charge("flip_flop"))
+        energy = self.floats * operation + self.products * product + self.sums * add
+        if self.engine in {"cam", "crossbar"}:
+            searches = self.functions + (self.engine == "crossbar" and self.table and self.name == "softmax")
+            energy += searches * self.compared() * point.event("cam_bit")
+        elif self.kind == "range-cam":
+            bound = add if self.engine == "sram-cim" else w / 32 * point.event("comparator")
+            energy += self.functions * 2 * self.ranges() * bound
+        memory = EVENTS["near_memory"]["energy"]
+        if self.engine == "near-memory":
+            return energy + (w + self.own("output_bits") + self.read) * memory
+        if not self.table:
+            return energy
+        if self.engine == "crossbar":
+            g = self.d["device.g_min"] + 0.5 * (self.d["device.g_max"] - self.d["device.g_min"])
+            volts, pulse = (point.cell(name, name) for name in ("read_voltage", "read_time"))
+            return energy + self.read * volts**2 * pulse * g
+        size = self.d["crossbar.rows"] * self.d["crossbar.columns"]
+        return energy + self.read * self.sram_bit(size if self.engine == "sram-cim" else self.tables * self.entry_bits)
+
+    def time(self):
+        clock, pulse = 1 / self.d["architecture.logic.clock"], self.point.cell("read_time", "read_time")
+        if self.engine == "near-memory":
+            bits = (self.w + self.own("output_bits") + self.read) * self.d["architecture.logic.lanes"]
+            return max(clock, bits / EVENTS["near_memory"]["bandwidth"])
+        if self.analog:
+            return self.stages * pulse
+        if self.engine == "crossbar" and self.table:
+            return (self.functions + (self.name == "softmax")) * max(clock, pulse)
+        if self.engine in {"cam", "crossbar"}:
+            return self.functions * max(clock, 0.582e-9)
+        return clock * (self.w if self.engine == "sram-cim" else 1)
+
+    def area(self):
+        point, F2 = self.point, self.d["architecture.chips.node"] ** 2
+        if self.analog:
+            return self.stages * point.area_of("analog_stage")
+        held = self.tables * self.entry_bits if self.table else 0
+        if self.engine == "crossbar" and self.table:
+            return (2 * self.compared() + held) * point.cell("area", "area_F2") * F2
+        if self.engine in {"cam", "crossbar"}:
+            return self.compared() * 553 * F2 + held * 146 * F2
+        if self.engine == "sram-cim":
+            return 0.0
+        if self.kind == "range-cam":
+            return 2 * self.ranges() * self.w / 32 * point.area_of("comparator")
+        return held * 146 * F2 if self.engine == "digital" else 0.0
+
+
 KINDS = {
     "embedding": "embedding",
     "qkv": "projections",
@@ -394,6 +513,7 @@ def total_area(point, analog, sram):
         * sum(point.area_of(name) for name in ("edram", "bus", "router"))
         + d["architecture.logic.macs"] * point.area_of("mac_unit")
         + d["architecture.logic.lanes"] * point.area_of("vector_unit")
+        + d["architecture.logic.lanes"] * sum(Element(point, name).area() for name in ("softmax", "norm", "activation"))
         + (kept * 146 * F2 if d["architecture.kv.location"] == "buffer" else 0.0)
     )
     area = cells + links + other
@@ -409,7 +529,7 @@ def scalar_cost(shape, design):
     analog, sram, cells, bits, weight_arrays = held_arrays(point)
     area, leak, chips, kept = total_area(point, analog, sram)
     read, written, batch = (int(d[f"workload.{name}"]) for name in ("prefill", "decode", "batch"))
-    lanes = d["architecture.logic.lanes"] * d["architecture.logic.clock"]
+    lanes = d["architecture.logic.lanes"]
     tokens = {"prefill": range(1, read + 1), "decode": range(read + 1, read + written + 1)}
     stream, staged, passing, pairs_read = {}, {}, 0.0, 0
     for phase, steps in tokens.items():
@@ -473,7 +593,8 @@ def one_token(point, phase, step, chips, lanes):
             digital += product.steps * each
         else:
             longest = max(longest, each)
-    softmax = shape.heads * point.share(phase, "values") / lanes
+    units = {name: Element(point, name) for name in ("softmax", "norm", "activation")}
+    softmax = shape.heads * point.share(phase, "values") * units["softmax"].time() / lanes
     for group in shape.attention:
         seen = d["workload.prefill"] if phase == "prefill" and not shape.causal else step
         seen = min(seen, group.window or math.inf)
@@ -486,15 +607,18 @@ def one_token(point, phase, step, chips, lanes):
                 longest = max(longest, per_token)
             time += (a + softmax) * seen + b
             pair_time = max(a, softmax)
-    elements = shape.norm_elements + shape.activation_elements
-    operation = point.event("vector_operation")
-    point.pay(phase, "softmax", mac=6 * operation * shape.heads * point.share(phase, "values") * pairs)
-    point.pay(phase, "norm", mac=5 * operation * shape.norm_elements)
-    point.pay(phase, "activation", mac=6 * operation * shape.activation_elements)
+    elements = {
+        "softmax": shape.heads * point.share(phase, "values") * pairs,
+        "norm": shape.norm_elements,
+        "activation": shape.activation_elements,
+    }
+    for name, unit in units.items():
+        point.pay(phase, name, all=elements[name] * unit.energy())
+    vectors = sum(elements[name] * units[name].time() for name in ("norm", "activation")) / lanes
     between_chips = (chips - 1) * shape.width * d["crossbar.input_bits"]
     point.pay(phase, "ffn_down", link=between_chips * point.said("architecture.links.energy", 50.78125e-12))
-    time += elements / lanes + between_chips / point.said("architecture.links.bandwidth", 204.8e9)
-    shared = pair_time * pairs + elements / lanes
+    time += vectors + between_chips / point.said("architecture.links.bandwidth", 204.8e9)
+    shared = pair_time * pairs + vectors
     return time, max(longest, digital, shared), pairs
 
 

@@ -30,7 +30,8 @@ def test_the_survey_gives_its_own_values(place, expected):
 
 
 def test_the_survey_follows_its_published_form():
-    for bits in np.linspace(4, 12, 5):
+    """At whole bits: between, its energies fall at each."""
+    for bits in range(4, 13, 2):
         for rate in np.geomspace(1e6, 1e10, 5):
             for node in np.linspace(7, 130, 5):
                 sndr = 20 * bits * math.log10(2) + 10 * math.log10(1.5)
@@ -94,7 +95,7 @@ def test_the_table_is_that_of_isaac():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_more_bits_and_older_nodes_never_cost_less(model):
-    bits, nodes = np.arange(2, 15), np.linspace(5e-9, 150e-9, 200)
+    bits, nodes = np.arange(2, 14, 1 / 64), np.linspace(5e-9, 150e-9, 200)
     for values in (
         MODELS[model](Converter(bits=bits, rate=1e9, node=32e-9)),
         MODELS[model](Converter(bits=8, rate=1e9, node=nodes)),

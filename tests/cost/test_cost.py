@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from cimstudy.cost import BREAKDOWN, QUANTITIES, REASONS, Work, cost, explained, model_shape, roofline
+from cimstudy.cost import BREAKDOWN, NUMBERS, QUANTITIES, REASONS, Work, cost, explained, model_shape, roofline
 from cimstudy.cost import model as model_module
+from cimstudy.cost.coefficients import table
+from cimstudy.cost.described import design_of
 from cimstudy.errors import InputError
+from cimstudy.hardware import Hardware, presets
 
 GPT, WORK = model_shape("GPT-2"), Work(prefill=64, decode=16)
 IN_ARRAYS = {
@@ -194,6 +197,7 @@ INVALID = {
     1024: {"architecture.attention.kind": "decomposed"},
     2048: {"architecture.attention.kind": "early_exit"},
     4096: {"architecture.attention.kind": "cascaded"},
+    8192: {"device.technology": "abacus"},
 }
 
 
@@ -203,6 +207,22 @@ def test_what_cannot_be_is_marked_with_its_reason(code):
     assert not found["valid"][0]
     assert found["invalid_reason"][0] == code
     assert explained(found["invalid_reason"][0]) == [REASONS[code]]
+
+
+def test_a_technology_without_coefficients_is_marked_unless_the_device_says_all():
+    said = {path: 1.0 for path in NUMBERS if path.startswith("device.cost.")}
+    names = np.array(["abacus", "ReRAM", "ideal"])
+    assert cost(GPT, WORK, {"device.technology": names})["invalid_reason"].tolist() == [8192, 0, 0]
+    assert cost(GPT, WORK, {"device.technology": names} | said)["valid"].all()
+    assert "ReRAM, ideal, PCM" in REASONS[8192]
+
+
+def test_every_preset_of_a_device_has_coefficients():
+    for preset in presets():
+        if preset.kind == "device":
+            device = preset.build()
+            assert device.technology in table("cells"), preset.name
+            assert cost(GPT, WORK, design_of(Hardware(device=device)))["invalid_reason"] == 0, preset.name
 
 
 def test_a_sweep_marks_the_points_that_cannot_be():

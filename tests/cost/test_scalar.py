@@ -59,7 +59,6 @@ COUNTS = {
     "crossbar.pulse_bits": st.integers(1, 8),
     "crossbar.pulses": st.integers(1, 8),
     "crossbar.converted_pulses": st.integers(1, 8),
-    "crossbar.adc.bits": st.integers(2, 14),
     "crossbar.adc.per_array": st.integers(1, 16),
     "architecture.kv.bits": st.integers(1, 16),
     "architecture.chips.arrays": st.integers(1, 300),
@@ -67,6 +66,19 @@ COUNTS = {
     "architecture.chips.tile_arrays": st.integers(1, 96),
     "architecture.logic.partial_sum_bits": st.integers(8, 32),
     "device.cost.write_pulses": st.integers(1, 10),
+    **{
+        f"architecture.{unit}.{name}": numbers
+        for unit in ("softmax", "norm", "activation")
+        for name, numbers in {
+            "input_bits": st.integers(1, 32),
+            "output_bits": st.integers(1, 32),
+            "entries": st.integers(2, 5000),
+            "entry_bits": st.integers(1, 32),
+            "interpolation": st.integers(0, 1),
+            "bits": st.integers(1, 10),
+        }.items()
+    },
+    "architecture.softmax.log_entries": st.integers(2, 5000),
     "architecture.attention.width": st.integers(0, 30),
     "architecture.attention.k": st.integers(1, 30),
 }
@@ -78,6 +90,7 @@ def about(low, high):
 
 
 REALS = {
+    "crossbar.adc.bits": st.floats(2, 14),
     "crossbar.adc.rate": about(1e6, 2e10),
     "crossbar.adc.energy_scale": about(0.1, 10),
     "crossbar.adc.area_scale": about(0.1, 10),
@@ -116,7 +129,6 @@ NAMES = {path: st.sampled_from(choice.allowed) for path, choice in CHOICES.items
 NAMES |= {
     "architecture.attention.kind": st.sampled_from(["full", "blocked", "window", "top_k", "product_quantised"]),
     "device.technology": st.sampled_from(["ReRAM", "PCM", "SRAM"]),
-    **{f"architecture.placement.{name}": st.sampled_from(["digital", "sram-cim"]) for name in ("softmax", "norm")},
     **{
         f"architecture.placement.{name}": st.sampled_from(["digital", "near-memory", "sram-cim", "dynamic-crossbar"])
         for name in ("scores", "values")

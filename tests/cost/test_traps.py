@@ -53,7 +53,7 @@ def test_6_the_models_of_converters_disagree_and_are_chosen_by_name():
 def test_every_coefficient_names_its_source_and_how_far_to_trust_it():
     found = cost(model_shape("BERT-base"), Work(), {}).attrs["coefficients"]
     assert found == sources()
-    assert {name.partition(".")[0] for name in found} == {"technology", "adc", "events", "cells", "gpus"}
+    assert {name.partition(".")[0] for name in found} == {"technology", "adc", "events", "cells", "nonlinear", "gpus"}
     for name, entry in found.items():
         assert entry["source"], name
         assert entry["confidence"] in CONFIDENCES, name
