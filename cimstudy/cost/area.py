@@ -7,6 +7,7 @@ import numpy as np
 from cimstudy.cost.coefficients import event, node_of
 from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
+from cimstudy.cost.dynamic import product_area
 from cimstudy.cost.events import Events, Scaling
 
 AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory")
@@ -33,7 +34,8 @@ def areas(group: Group, events: Events, held: tuple[Any, Any], kv_bits: Any, fun
         "shift_add": stacked * (converters * scaling.area("shift_add") + columns * scaling.area("sample_hold")),
         "sram_cim": sram * sram_array(group, scaling) if np.any(sram) else 0.0,
         "tile": tiles * scaling.area("edram", "bus", "router"),
-        "digital": macs * scaling.area("mac_unit") + lanes * scaling.area("vector_unit"),
+        "digital": macs * (scaling.area("mac_unit") + product_area(group, scaling))
+        + lanes * scaling.area("vector_unit"),
         "nonlinear": functions,
         "link": np.where(chips > 1, chips, 0) * event("link", "area"),
         "memory": kv_bits * event("sram_cell", "area_F2") * np.square(scaling.node),

@@ -151,7 +151,7 @@ NUMBERS: Mapping[str, Number] = {
     "architecture.redundancy": share(0, "whether arrays are redundant: 0 or 1"),
     "overrides": share(0, "overrides of parts for some operators"),
     "architecture.kv.bits": count(16, "of an entry of a key or a value"),
-    "architecture.kv.capacity": Number(default=math.inf, meaning="bytes for keys and values"),
+    "architecture.kv.capacity": Number(default=math.inf, meaning="bytes for keys and values of all sequences"),
     "architecture.kv.energy": Number(default=UNSAID, meaning="J a bit read from where keys and values are"),
     "architecture.kv.bandwidth": Number(default=UNSAID, meaning="bit/s from there"),
 }

@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from cimstudy.cost import counts
+from cimstudy.cost.coefficients import event
 from cimstudy.cost.design import Group
 from cimstudy.cost.events import (
+    BOUNDS,
     Events,
+    Scaling,
     memory_of,
     multiply_accumulate,
     sram_multiply_accumulate,
@@ -22,6 +25,7 @@ from cimstudy.cost.events import (
 from cimstudy.cost.shapes import ModelShape
 
 Energies = Mapping[str, Any]
+NIBBLE = 4  # bits of numbers whose product a content-addressable memory holds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,20 +42,60 @@ class Attended:
 
 
 def digitally(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
-    """In digital units that read keys or values from where they are kept."""
+    """In units that read keys or values from where they are kept: of logic, or of content-addressable memory."""
     numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
     bits = numbers["architecture.kv.bits"]
     where = memory_of(group, events.scaling, engine)
     macs, entries = shape.heads * shape.head_width, shape.kv_heads * shape.head_width * bits
     speed = numbers["architecture.logic.macs"] * numbers["architecture.logic.clock"]
+    products, turns = multiplied(group, events, engine)
     return Attended(
-        per_pair={
-            "mac": macs * multiply_accumulate(events.scaling, (bits, bits)),
-            "memory": entries * where.energy,
-        },
+        per_pair=products_of(macs, products) | {"memory": entries * where.energy},
         per_token={"memory": entries * where.energy},
-        pair_time=np.maximum(macs / speed, entries / where.bandwidth),
+        pair_time=np.maximum(macs * turns / speed, entries / where.bandwidth),
     )
+
+
+def products_of(macs: int, each: Energies) -> dict[str, Any]:
+    """Energies of so many multiply-accumulates."""
+    return {name: macs * energy for name, energy in each.items()}
+
+
+def multiplied(group: Group, events: Events, engine: str) -> tuple[Energies, Any]:
+    """Energies of a multiply-accumulate of a unit, and how often a unit works for one.
+
+    Digital units take operands as they are kept; others those of the crossbar, as the chip computes. A product in
+    content-addressable memory is a sum of products of 4 bits, each a function of two numbers.
+    """
+    numbers, kept = group.numbers, group.numbers["architecture.kv.bits"]
+    if engine == "digital":
+        return {"mac": multiply_accumulate(events.scaling, (kept, kept))}, 1.0
+    widths = (numbers["crossbar.input_bits"], numbers["crossbar.weight_bits"])
+    if engine == "near-memory":
+        return {"mac": multiply_accumulate(events.scaling, widths)}, 1.0
+    parts = np.ceil(widths[0] / NIBBLE) * np.ceil(widths[1] / NIBBLE)
+    return {
+        "mac": parts * events.scaling.energy("accumulate"),
+        "cell": parts * product_bits() * events.scaling.energy("cam_bit"),
+    }, parts
+
+
+def product_bits() -> float:
+    """Bits that a search for a product of two numbers of 4 bits compares: two bounds of each number in each range."""
+    return event("range_product", "ranges") * 2 * BOUNDS
+
+
+def product_area(group: Group, scaling: Scaling) -> Any:
+    """Area of a memory that holds such products, m2; none where nothing is multiplied so."""
+    if "cam" not in {group.choices[f"architecture.placement.{name}"] for name in ("scores", "values")}:
+        return 0.0
+    return product_bits() * event("cam_bit", "area_F2") * np.square(scaling.node)
+
+
+def entry_bits(group: Group) -> Any:
+    """Bits of an entry of a key or a value where it is kept: in arrays that multiply by it, those of a weight."""
+    in_arrays = group.choices["architecture.kv.location"] == "array"
+    return group.numbers["crossbar.weight_bits" if in_arrays else "architecture.kv.bits"]
 
 
 def rewritten(operator: str, group: Group, events: Events, entries: Any, cell: tuple[Any, Any]) -> Attended:
@@ -126,9 +170,9 @@ def added(first: Energies, second: Energies) -> dict[str, Any]:
 
 
 def in_sram_arrays(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
-    """In arrays of SRAM with adder trees."""
+    """In arrays of SRAM with adder trees, an entry in as many bits as a weight."""
     numbers, d = group.numbers, shape.head_width
-    rows, bits = numbers["crossbar.rows"], numbers["architecture.kv.bits"]
+    rows, bits = numbers["crossbar.rows"], numbers["crossbar.weight_bits"]
     widths = (numbers["crossbar.input_bits"], bits)
     clock = 1 / numbers["architecture.logic.clock"]
     write = rewritten(operator, group, events, shape.kv_heads * d, (bits * events.sram_write, clock))
@@ -149,7 +193,7 @@ ENGINES: Mapping[str, Callable[[str, ModelShape, Group, Events], Attended]] = {
     "near-memory": digitally,
     "dynamic-crossbar": in_analog_arrays,
     "sram-cim": in_sram_arrays,
-    "cam": digitally,  # there is no coefficient of a search: such designs are marked as not valid
+    "cam": digitally,
 }
 
 
@@ -161,7 +205,7 @@ def attended(operator: str, shape: ModelShape, group: Group, events: Events) -> 
 def arrays(operator: str, shape: ModelShape, group: Group, tokens: Any) -> tuple[Any, Any]:
     """Analog and SRAM arrays that hold the keys or the values of so many tokens."""
     numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
-    cells = {"dynamic-crossbar": "crossbar.cells_per_weight", "sram-cim": "architecture.kv.bits"}.get(engine)
+    cells = {"dynamic-crossbar": "crossbar.cells_per_weight", "sram-cim": "crossbar.weight_bits"}.get(engine)
     if cells is None:
         return 0.0, 0.0
     size = (numbers["crossbar.rows"], numbers["crossbar.columns"])

@@ -14,7 +14,7 @@ from cimstudy.cost.design import PER_OPERATOR, Group, Numbers, is_of_operator
 from cimstudy.cost.technology import switching_and_density
 
 Array = NDArray[np.float64]
-BITS_OF_BYTE = 8
+BOUNDS = 2  # of a range: each takes what a bit of a content-addressable memory does
 
 
 @cache

@@ -9,11 +9,10 @@ import numpy as np
 from cimstudy.cost.coefficients import event, table
 from cimstudy.cost.counts import ranges_of, total
 from cimstudy.cost.design import Group
-from cimstudy.cost.events import Events, Scaling, memory, sram_multiply_accumulate
+from cimstudy.cost.events import BOUNDS, Events, Scaling, memory, sram_multiply_accumulate
 
 NAMES = ("softmax", "norm", "activation")
 CELLS_OF_BIT = 2  # one for each value that a bit may have
-BOUNDS = 2  # of a range: each takes what a bit of a content-addressable memory does
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -329,15 +329,14 @@ def programming(run: Run, stock: Stock) -> Any:
 def kept_bits(run: Run) -> Any:
     """Bits of keys and values of all sequences at their longest."""
     numbers = run.group.numbers
-    return run.decode.stop * numbers["workload.batch"] * run.shape.kv_elements * numbers["architecture.kv.bits"]
+    return run.decode.stop * numbers["workload.batch"] * run.shape.kv_elements * dynamic.entry_bits(run.group)
 
 
 def traffic(run: Run) -> Any:
     """Bytes of keys and values that are read for a written token."""
-    numbers = run.group.numbers
     pairs = (run.computed["scores"][1] + run.computed["values"][1]) / 2
     entries = run.shape.kv_elements / run.shape.layers
-    return ratio(pairs * entries * numbers["architecture.kv.bits"] / BYTE, run.decode.tokens)
+    return ratio(pairs * entries * dynamic.entry_bits(run.group) / BYTE, run.decode.tokens)
 
 
 def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:

@@ -15,7 +15,7 @@ REASONS = {
     1: "keys and values need more than architecture.kv.capacity, or than architecture.buffers.capacity where they are",
     2: "arrays need more than architecture.chips.count chips",
     4: "arrays are written at inference, and their cells are not rewritable",
-    8: "content-addressable memory for scores, values or a search has no coefficients",
+    8: "a search in content-addressable memory is not counted",
     16: "keys and values are in arrays, and scores, values or a search are computed elsewhere",
     32: "the sequence is longer than the network's context",
     64: "overrides give some operators other parts, which is not counted",
@@ -41,7 +41,6 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
     if search.is_counted(group):
         dynamic |= {engines["search"]}
     kept = group.choices["architecture.kv.location"] == "array"
-    unknown = "cam" in {engines["scores"], engines["values"], engines.get("search")}
     tokens = numbers["workload.prefill"] + numbers["workload.decode"]
     room = numbers["architecture.kv.capacity"]
     if group.choices["architecture.kv.location"] == "buffer":
@@ -50,7 +49,7 @@ def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_
         1 * (kv_bytes > room)
         + 2 * (chips > numbers["architecture.chips.count"])
         + 4 * np.logical_and("dynamic-crossbar" in dynamic, numbers["device.rewritable"] == 0)
-        + 8 * unknown
+        + 8 * (engines.get("search") == "cam")
         + 16 * (kept and not dynamic <= {"dynamic-crossbar", "sram-cim"})
         + 32 * (tokens > (shape.context or np.inf))
         + 64 * (numbers["overrides"] > 0)

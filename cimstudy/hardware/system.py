@@ -26,7 +26,11 @@ class KeyValues(Part):
         description="of an entry of a key or a value, with the sign; below 16 and outside arrays, entries are rounded "
         "with a scale for each head and token",
     )
-    capacity: Positive | None = Field(default=None, description="bytes for keys and values; None: enough")
+    capacity: Positive | None = Field(
+        default=None,
+        description="bytes for keys and values of all sequences where they are kept; None: enough. More are computed "
+        "all the same, and their cost is not valid",
+    )
     energy: Positive | None = Field(default=None, description="J a bit that is read; None: that of the location")
     bandwidth: Positive | None = Field(default=None, description="bit/s; None: that of the location")
     rotation: Literal["ring", "none"] = Field(
@@ -37,7 +41,9 @@ class KeyValues(Part):
 class Buffers(Part):
     """On-chip memory between operators."""
 
-    capacity: Positive | None = Field(default=None, description="bytes on a chip")
+    capacity: Positive | None = Field(
+        default=None, description="bytes on a chip, which limit keys and values that are kept there; None: enough"
+    )
     energy: Positive | None = Field(default=None, description="J a bit, read or written")
     bank: Positive | None = Field(default=None, description="bytes of a tile's buffer; None: 64 KiB")
 

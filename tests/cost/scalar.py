@@ -169,6 +169,11 @@ class Point:
             energy, bandwidth = own["energy"], own["bandwidth"]
         return self.said("architecture.kv.energy", energy), self.said("architecture.kv.bandwidth", bandwidth)
 
+    def entry_bits(self):
+        return self.d[
+            "crossbar.weight_bits" if self.d["architecture.kv.location"] == "array" else "architecture.kv.bits"
+        ]
+
     def pay(self, phase, operator, **energies):
         for component, energy in energies.items():
             self.energy[phase, operator, component] += energy
@@ -270,18 +275,24 @@ class Point:
         computed = seen * self.share(phase, operator)
         entries = shape.kv_heads * shape.head_width
         joules, rate = self.kept_in(engine)
-        if engine in {"digital", "near-memory"}:
-            bits, macs = entries * d["architecture.kv.bits"], shape.heads * shape.head_width
-            energy = self.mac(d["architecture.kv.bits"], d["architecture.kv.bits"])
+        if engine in {"digital", "near-memory", "cam"}:
+            bits, macs, turns = entries * d["architecture.kv.bits"], shape.heads * shape.head_width, 1
+            one, other = d["crossbar.input_bits"], d["crossbar.weight_bits"]
+            energy = self.mac(one, other)
+            if engine == "digital":
+                energy = self.mac(d["architecture.kv.bits"], d["architecture.kv.bits"])
+            if engine == "cam":
+                turns = math.ceil(one / 4) * math.ceil(other / 4)
+                energy = turns * (4 * 276 * self.event("cam_bit") + self.event("accumulate"))
             self.pay(
                 phase,
                 operator,
                 mac=computed * macs * energy,
                 memory=computed * bits * joules + bits * joules,
             )
-            return max(macs / self.speed(), bits / rate), 0.0
+            return max(macs * turns / self.speed(), bits / rate), 0.0
         if engine == "sram-cim":
-            cell = (d["architecture.kv.bits"] * self.event("sram_write"), 1 / d["architecture.logic.clock"])
+            cell = (d["crossbar.weight_bits"] * self.event("sram_write"), 1 / d["architecture.logic.clock"])
         else:
             pulses = self.pulses_of_a_write
             each = d["crossbar.cells_per_weight"] * self.cell("write_energy", "write_energy") * pulses
@@ -300,7 +311,7 @@ class Point:
         return max(cell[1], bits / kept[1]), 0.0
 
     def sram_attention(self, phase, operator, seen):
-        shape, widths = self.shape, (self.d["crossbar.input_bits"], self.d["architecture.kv.bits"])
+        shape, widths = self.shape, (self.d["crossbar.input_bits"], self.d["crossbar.weight_bits"])
         computed = seen * self.share(phase, operator)
         self.pay(phase, operator, mac=computed * shape.heads * shape.head_width * self.sram_mac(*widths))
         self.move(phase, operator, computed * shape.heads * self.d["architecture.logic.partial_sum_bits"])
@@ -488,7 +499,7 @@ def held_arrays(point):
         if engine == "dynamic-crossbar":
             analog += heads * high * math.ceil(columns * d["crossbar.cells_per_weight"] / d["crossbar.columns"])
         elif engine == "sram-cim":
-            sram += heads * high * math.ceil(columns * d["architecture.kv.bits"] / d["crossbar.columns"])
+            sram += heads * high * math.ceil(columns * d["crossbar.weight_bits"] / d["crossbar.columns"])
     return analog, sram, cells, bits, weights
 
 
@@ -503,7 +514,8 @@ def total_area(point, analog, sram):
     chips = max(math.ceil((analog + sram) / d["architecture.chips.arrays"]), 1)
     links = chips * 22.88e-6 if chips > 1 else 0.0
     tokens = (d["workload.prefill"] + d["workload.decode"]) * d["workload.batch"]
-    kept = tokens * point.shape.kv_elements * d["architecture.kv.bits"]
+    kept = tokens * point.shape.kv_elements * point.entry_bits()
+    searching = "cam" in {d[f"architecture.placement.{name}"] for name in ("scores", "values")}
     other = (
         stacked * per_array * point.conversion()[1] * d["crossbar.adc.area_scale"]
         + stacked * rows * point.area_of("row_driver")
@@ -511,7 +523,7 @@ def total_area(point, analog, sram):
         + sram * (rows * columns * 426 * F2 + columns / bits * tree)
         + math.ceil((analog + sram) / d["architecture.chips.tile_arrays"])
         * sum(point.area_of(name) for name in ("edram", "bus", "router"))
-        + d["architecture.logic.macs"] * point.area_of("mac_unit")
+        + d["architecture.logic.macs"] * (point.area_of("mac_unit") + (4 * 276 * 553 * F2 if searching else 0.0))
         + d["architecture.logic.lanes"] * point.area_of("vector_unit")
         + d["architecture.logic.lanes"] * sum(Element(point, name).area() for name in ("softmax", "norm", "activation"))
         + (kept * 146 * F2 if d["architecture.kv.location"] == "buffer" else 0.0)
@@ -552,7 +564,7 @@ def scalar_cost(shape, design):
     }
     nan = math.nan
     share = (point.share("decode", "scores") + point.share("decode", "values")) / 2
-    kv = pairs_read * shape.kv_elements / shape.layers * share * d["architecture.kv.bits"] / 8
+    kv = pairs_read * shape.kv_elements / shape.layers * share * point.entry_bits() / 8
     decoding = written > 0
     return {
         "energy_prefill": energy["prefill"],

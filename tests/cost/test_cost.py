@@ -188,7 +188,6 @@ INVALID = {
     1: {"architecture.kv.capacity": 1e3},
     2: {"architecture.chips.count": 1, "architecture.chips.arrays": 100},
     4: IN_ARRAYS | {"device.rewritable": 0},
-    8: {"architecture.placement.scores": "cam"},
     16: {"architecture.kv.location": "array"},
     64: {"overrides": 1},
     128: {"architecture.attention.kind": "top_k"},  # of how many keys is not said
@@ -207,6 +206,37 @@ def test_what_cannot_be_is_marked_with_its_reason(code):
     assert not found["valid"][0]
     assert found["invalid_reason"][0] == code
     assert explained(found["invalid_reason"][0]) == [REASONS[code]]
+
+
+@pytest.mark.parametrize("engine", ["sram-cim", "dynamic-crossbar"])
+def test_entries_in_arrays_have_the_bits_of_weights(engine):
+    """Those of keys and values matter where they are kept elsewhere."""
+    placed = dict.fromkeys(list(IN_ARRAYS)[:2], engine)
+    bits = {"architecture.kv.bits": np.array([4.0, 16])}
+    here = cost(GPT, WORK, placed | bits | {"architecture.kv.location": "array"})
+    beside = cost(GPT, WORK, placed | bits)
+    for name in QUANTITIES:
+        np.testing.assert_array_equal(*here[name])
+    assert here["kv_traffic"][0] == cost(GPT, WORK, {"architecture.kv.bits": 8})["kv_traffic"]  # a weight's
+    np.testing.assert_array_equal(*beside["arrays"])
+    assert beside["kv_traffic"][1] == 4 * beside["kv_traffic"][0]
+
+
+@pytest.mark.parametrize(("inputs", "weights", "parts"), [(4, 4, 1), (8, 8, 4), (5, 4, 2), (16, 9, 12)])
+def test_a_content_addressable_memory_multiplies_four_bits_by_four(inputs, weights, parts):
+    engines = dict.fromkeys(list(IN_ARRAYS)[:2], "cam")
+    one, found = (
+        cost(GPT, WORK, engines | {"crossbar.input_bits": each[0], "crossbar.weight_bits": each[1]}, breakdown=True)
+        for each in ((4, 4), (inputs, weights))
+    )
+    scores = model_module.OPERATIONS.index("scores")
+    for name in ("mac", "cell"):
+        place = found.coordinates["component"].index(name)
+        np.testing.assert_allclose(
+            found["energy"][:, scores, place], parts * one["energy"][:, scores, place], rtol=1e-6
+        )
+    assert found["valid"].all()
+    assert found["area"] > cost(GPT, WORK, {})["area"]
 
 
 def test_a_technology_without_coefficients_is_marked_unless_the_device_says_all():

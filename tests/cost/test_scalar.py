@@ -129,10 +129,6 @@ NAMES = {path: st.sampled_from(choice.allowed) for path, choice in CHOICES.items
 NAMES |= {
     "architecture.attention.kind": st.sampled_from(["full", "blocked", "window", "top_k", "product_quantised"]),
     "device.technology": st.sampled_from(["ReRAM", "PCM", "SRAM"]),
-    **{
-        f"architecture.placement.{name}": st.sampled_from(["digital", "near-memory", "sram-cim", "dynamic-crossbar"])
-        for name in ("scores", "values")
-    },
 }
 designs = st.fixed_dictionaries({}, optional=COUNTS | REALS | NAMES)
 
