@@ -1,5 +1,6 @@
 """Area, and the power that leaks from it."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,35 +9,31 @@ from cimstudy.cost.coefficients import event, node_of
 from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
 from cimstudy.cost.dynamic import product_area
-from cimstudy.cost.events import Events, Scaling
+from cimstudy.cost.events import Scaling
+from cimstudy.cost.nonlinear import Unit
+from cimstudy.cost.run import Pair, Run, Setting
 
 AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory")
 
 LEAKING = tuple(name for name in AREAS if name not in {"cell", "link"})
 
 
-def areas(group: Group, events: Events, held: tuple[Any, Any], kv_bits: Any, functions: Any) -> dict[str, Any]:
+def areas(run: Run, held: Mapping[Setting, Pair], kv_bits: Any) -> dict[str, Any]:
     """Area of each part, m2: its share, where the area of a chip is said.
 
-    held : analog and SRAM arrays.  kv_bits : of keys and values in buffers.  functions : area of what holds them, m2.
+    held : analog and SRAM arrays of each setting.  kv_bits : of keys and values in buffers.
     """
-    numbers, scaling = group.numbers, events.scaling
-    analog, sram = held
-    rows, columns = numbers["crossbar.rows"], numbers["crossbar.columns"]
-    converters, stacked = numbers["crossbar.adc.per_array"], analog / numbers["architecture.chips.tiers"]
-    tiles = np.ceil((analog + sram) / numbers["architecture.chips.tile_arrays"])
-    chips = chips_of(group, analog + sram)
+    numbers, scaling = run.group.numbers, run.events.scaling
+    arrays = total(total(pair) for pair in held.values())
+    tiles = np.ceil(arrays / numbers["architecture.chips.tile_arrays"])
+    chips = chips_of(run.group, arrays)
     macs, lanes = numbers["architecture.logic.macs"], numbers["architecture.logic.lanes"]
+    each = [of_arrays(setting, pair) for setting, pair in held.items()]
     found = {
-        "cell": stacked * rows * columns * events.cells.area,
-        "adc": stacked * converters * events.converter_area,
-        "driver": stacked * rows * scaling.area("row_driver"),
-        "shift_add": stacked * (converters * scaling.area("shift_add") + columns * scaling.area("sample_hold")),
-        "sram_cim": sram * sram_array(group, scaling) if np.any(sram) else 0.0,
+        **{name: total(parts[name] for parts in each) for name in each[0]},
         "tile": tiles * scaling.area("edram", "bus", "router"),
-        "digital": macs * (scaling.area("mac_unit") + product_area(group, scaling))
-        + lanes * scaling.area("vector_unit"),
-        "nonlinear": functions,
+        "digital": macs * (scaling.area("mac_unit") + products_area(run)) + lanes * scaling.area("vector_unit"),
+        "nonlinear": lanes * total(unit.area for unit in units_of(run)),
         "link": np.where(chips > 1, chips, 0) * event("link", "area"),
         "memory": kv_bits * event("sram_cell", "area_F2") * np.square(scaling.node),
     }
@@ -45,6 +42,34 @@ def areas(group: Group, events: Events, held: tuple[Any, Any], kv_bits: Any, fun
         return found
     share = np.where(np.isnan(said), 1.0, chips * said / total(found.values()))
     return {name: area * share for name, area in found.items()}
+
+
+def products_area(run: Run) -> Any:
+    """Area of what a unit holds for products in content-addressable memory, m2."""
+    groups = [layers.settings[name].group for layers in run.attention for name in ("scores", "values")]
+    return max((product_area(group, run.events.scaling) for group in groups), key=np.max)
+
+
+def units_of(run: Run) -> Iterator[Unit]:
+    """The units of softmax, norms and activations that there are."""
+    settings = dict.fromkeys(("softmax", layers.settings["softmax"]) for layers in run.attention)
+    settings |= dict.fromkeys((name, setting) for name, parts in run.elements.items() for _, setting in parts)
+    yield from (setting.units[name] for name, setting in settings)
+
+
+def of_arrays(setting: Setting, held: Pair) -> dict[str, Any]:
+    """Area of the parts of so many arrays, m2. held : analog ones, and those of SRAM."""
+    numbers, events, scaling = setting.group.numbers, setting.events, setting.events.scaling
+    analog, sram = held
+    rows, columns = numbers["crossbar.rows"], numbers["crossbar.columns"]
+    converters, stacked = numbers["crossbar.adc.per_array"], analog / numbers["architecture.chips.tiers"]
+    return {
+        "cell": stacked * rows * columns * events.cells.area,
+        "adc": stacked * converters * events.converter_area,
+        "driver": stacked * rows * scaling.area("row_driver"),
+        "shift_add": stacked * (converters * scaling.area("shift_add") + columns * scaling.area("sample_hold")),
+        "sram_cim": sram * sram_array(setting.group, scaling) if np.any(sram) else 0.0,
+    }
 
 
 def sram_array(group: Group, scaling: Scaling) -> Any:

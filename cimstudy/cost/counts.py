@@ -78,3 +78,9 @@ def total(values: Iterable[Any]) -> Any:
     """The sum of numbers and arrays; 0.0 of none. Unlike `sum` it does not begin by adding an array to 0."""
     found = tuple(values)
     return functools.reduce(operator.add, found) if found else 0.0
+
+
+def ratio(first: Any, second: Any) -> Any:
+    """One over the other; NaN where both are zero."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.divide(first, second)

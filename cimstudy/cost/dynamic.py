@@ -166,7 +166,7 @@ def moved(bits: Any, events: Events) -> dict[str, Any]:
 
 def added(first: Energies, second: Energies) -> dict[str, Any]:
     """Energies of both, by component."""
-    return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in (*first, *(set(second) - set(first)))}
+    return {name: first.get(name, 0.0) + second.get(name, 0.0) for name in dict.fromkeys((*first, *second))}
 
 
 def in_sram_arrays(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:

@@ -1,6 +1,6 @@
 """Time: of one token after another, and with as many in flight as there are stages, in closed form over the context."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,21 +13,36 @@ from cimstudy.cost.shapes import Attention
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Attending:
+    """Times of attention in layers alike, s. A pair: a token and one that it sees, in one layer."""
+
+    groups: Sequence[Attention]
+    token: Any  # of one layer
+    pair: Any
+    shared_pair: Any  # of the digital units or the memory, whichever is busier
+
+    @property
+    def layers(self) -> int:
+        """How many."""
+        return sum(group.layers for group in self.groups)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Timing:
-    """Times of a token, s. A pair: the token and one that it sees, in one layer."""
+    """Times of a token, s."""
 
     static: Any  # products with static matrices, one after another
     head: Any  # those of a token that is followed by a new one
     longest: Any  # stage among them and the arrays of attention
-    attention_token: Any  # of one layer
-    attention_pair: Any
-    shared_pair: Any  # of the digital units or the memory, whichever is busier
+    attention: Sequence[Attending]
     vector: Any  # norms and activations of all layers
     links: Any  # from chip to chip
 
-    def token(self, layers: int) -> Any:
+    @property
+    def token(self) -> Any:
         """What of a token's time does not depend on its context."""
-        return self.static + self.vector + self.links + layers * self.attention_token
+        fixed = self.static + self.vector + self.links
+        return fixed + total(layers.layers * layers.token for layers in self.attention)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,39 +81,53 @@ def all_pairs(span: Span, groups: Sequence[Attention]) -> Any:
     return total(group.layers * span.pairs(group) for group in groups)
 
 
-def streamed(timing: Timing, span: Span, groups: Sequence[Attention], followed: Any) -> Any:
+def streamed(timing: Timing, span: Span, followed: Any) -> Any:
     """Time of a span's tokens, one after another, s. followed : how many of them by a new token."""
-    layers = total(group.layers for group in groups)
-    passing = span.tokens * timing.token(layers) + timing.attention_pair * all_pairs(span, groups)
-    return passing + followed * timing.head
+    seeing = total(layers.pair * all_pairs(span, layers.groups) for layers in timing.attention)
+    return span.tokens * timing.token + seeing + followed * timing.head
 
 
-def stages(timing: Timing, span: Span, groups: Sequence[Attention]) -> Any:
+def stages(timing: Timing, span: Span) -> Any:
     """Sum over a span's tokens of the longest stage, s.
 
     Arrays are stages of their own; the digital units and the memory serve all layers, so that their times add up.
     """
+    windows = [group.window for layers in timing.attention for group in layers.groups]
     if not span.causal:
-        last = total(group.layers * np.minimum(span.stop, group.window or np.inf) for group in groups)
-        return span.tokens * np.maximum(timing.longest, timing.shared_pair * last + timing.vector)
-    edges = sorted({group.window for group in groups if group.window is not None})
+        seeing = shared(timing, lambda group: np.minimum(span.stop, window_of(group)))
+        return span.tokens * np.maximum(timing.longest, seeing + timing.vector)
+    edges = sorted({window for window in windows if window is not None})
     found, below = 0.0, 0.0
     for edge in [*edges, np.inf]:
         low, high = (np.clip(end, below, edge) for end in (span.start, span.stop))
-        growing = total(group.layers for group in groups if group.window is None or group.window >= edge)
-        full = total(
-            group.layers * group.window for group in groups if group.window is not None and group.window < edge
-        )
-        line = (timing.shared_pair * growing, timing.shared_pair * full + timing.vector)
-        found = found + counts.sum_of_larger(timing.longest, line, (low, high))
+        found = found + counts.sum_of_larger(timing.longest, line_of(timing, edge), (low, high))
         below = edge
     return found
 
 
-def first_token(timing: Timing, prefill: Span, groups: Sequence[Attention]) -> Any:
+def line_of(timing: Timing, edge: float) -> tuple[Any, Any]:
+    """Slope and offset of a token's time in the digital units or the memory, where windows below `edge` are full."""
+    growing = shared(timing, lambda group: window_of(group) >= edge)
+    full = shared(timing, lambda group: window_of(group) if window_of(group) < edge else 0)
+    return growing, full + timing.vector
+
+
+def window_of(group: Attention) -> float:
+    """Tokens that one sees at most."""
+    return np.inf if group.window is None else group.window
+
+
+def shared(timing: Timing, seen: Callable[[Attention], Any]) -> Any:
+    """Time of a token in the digital units or the memory, s. seen : tokens in sight, in a layer of a group."""
+    return total(
+        layers.shared_pair * total(group.layers * seen(group) for group in layers.groups) for layers in timing.attention
+    )
+
+
+def first_token(timing: Timing, prefill: Span) -> Any:
     """Time until the first token with full pipelining, s: the last token's pass, and a stage for each before it."""
     last = np.maximum(np.subtract(prefill.stop, 1), 0)
-    passing = streamed(timing, Span(start=last, stop=prefill.stop), groups, np.minimum(prefill.stop, 1))
+    passing = streamed(timing, Span(start=last, stop=prefill.stop), np.minimum(prefill.stop, 1))
     if prefill.causal:
-        return passing + stages(timing, Span(start=0, stop=last), groups)
-    return passing + stages(timing, prefill, groups) / np.maximum(prefill.stop, 1) * last
+        return passing + stages(timing, Span(start=0, stop=last))
+    return passing + stages(timing, prefill) / np.maximum(prefill.stop, 1) * last

@@ -7,6 +7,8 @@ from functools import cache
 from cimstudy.cost.coefficients import table
 from cimstudy.errors import InputError
 
+Named = tuple[tuple[str, float], ...]  # operators by name: how many columns each has, or elements for a token
+
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
@@ -17,8 +19,9 @@ class Product:
     columns: int  # outputs
     count: int = 1  # matrices
     used: float = 1  # products a token; fewer than matrices in a mixture of experts, more where layers share weights
-    steps: int = 1  # of them that wait for one another
+    steps: float = 1  # of them that wait for one another
     last_only: bool = False  # in prefill, of the last token alone
+    matrices: tuple[Named, ...] = ()  # what stands side by side in each of them; none: no override reaches them
 
     @property
     def weights(self) -> int:
@@ -32,6 +35,7 @@ class Attention:
 
     layers: int
     window: int | None = None  # a token sees so many up to itself; None: all
+    names: tuple[str, ...] = ()  # of the attention of each layer; none: no override reaches them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,18 @@ class ModelShape:
     width: int
     context: int | None = None  # longest sequence, tokens
     causal: bool = True
-    norm_elements: int = 0  # a token
-    activation_elements: float = 0  # a token
+    norms: Named = ()
+    activations: Named = ()
+
+    @property
+    def norm_elements(self) -> float:
+        """Elements of all norms, a token."""
+        return sum(elements for _, elements in self.norms)
+
+    @property
+    def activation_elements(self) -> float:
+        """Elements of all activations, a token."""
+        return sum(elements for _, elements in self.activations)
 
     @property
     def layers(self) -> int:
@@ -81,7 +95,7 @@ class ModelShape:
         return self.layers * self.heads
 
     @property
-    def stages(self) -> int:
+    def stages(self) -> float:
         """Steps of a token through the static matrices: four a layer, and the head."""
         return sum(product.steps for product in self.products)
 
@@ -102,32 +116,51 @@ class Decoder:
 
     def shape(self, name: str) -> ModelShape:
         """What of it costs."""
-        d, inner, wide = self.width, self.heads * self.head_width, self.ffn_width
-        qkv = inner + 2 * self.kv_heads * self.head_width
-        sizes = {
-            "qkv": (d, qkv),
-            "output": (inner, d),
-            "ffn_up": (d, wide * (2 if self.gated else 1)),
-            "ffn_down": (wide, d),
-        }
+        d, layers = self.width, [f"layers.{number}" for number in range(self.layers)]
         products = [
-            Product(operator=name, rows=rows, columns=columns, count=self.layers, used=self.layers, steps=self.layers)
-            for name, (rows, columns) in sizes.items()
+            Product(
+                operator=operator,
+                rows=rows,
+                columns=sum(columns.values()),
+                count=self.layers,
+                used=self.layers,
+                steps=self.layers,
+                matrices=tuple(side_by_side(layer, columns) for layer in layers),
+            )
+            for operator, (rows, columns) in self.sizes.items()
         ]
         if self.vocabulary:
-            products.append(Product(operator="head", rows=d, columns=self.vocabulary, last_only=True))
+            head = (("head", self.vocabulary),)
+            products.append(Product(operator="head", rows=d, columns=self.vocabulary, last_only=True, matrices=(head,)))
         return ModelShape(
             name=name,
             products=tuple(products),
-            attention=(Attention(layers=self.layers),),
+            attention=(Attention(layers=self.layers, names=tuple(f"{layer}.attention" for layer in layers)),),
             heads=self.heads,
             kv_heads=self.kv_heads,
             head_width=self.head_width,
             width=d,
             causal=self.causal,
-            norm_elements=2 * self.layers * d,
-            activation_elements=self.layers * wide,
+            norms=tuple((f"{layer}.{part}.norm", d) for layer in layers for part in ("attention", "ffn")),
+            activations=tuple((f"{layer}.ffn.activation", self.ffn_width) for layer in layers),
         )
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """The matrices of a layer: rows, and columns of those that stand side by side, by their names in it."""
+        inner, kv = self.heads * self.head_width, self.kv_heads * self.head_width
+        up = ("gate", "up") if self.gated else ("up",)
+        return {
+            "qkv": (self.width, {"attention.q": inner, "attention.k": kv, "attention.v": kv}),
+            "output": (inner, {"attention.o": self.width}),
+            "ffn_up": (self.width, {f"ffn.{name}": self.ffn_width for name in up}),
+            "ffn_down": (self.ffn_width, {"ffn.down": self.width}),
+        }
+
+
+def side_by_side(layer: str, columns: Mapping[str, int]) -> Named:
+    """The matrices of a layer that are one, and the columns of each."""
+    return tuple((f"{layer}.{name}", width) for name, width in columns.items())
 
 
 @cache

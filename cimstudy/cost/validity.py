@@ -1,15 +1,15 @@
 """Which designs cannot be, and why: a bit for each reason, as a sweep needs."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import search
 from cimstudy.cost.coefficients import table
 from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
-from cimstudy.cost.shapes import ModelShape
+from cimstudy.cost.run import Run
 
 REASONS = {
     1: "keys and values need more than architecture.kv.capacity, or than architecture.buffers.capacity where they are",
@@ -31,36 +31,46 @@ REASONS = {
 SEARCHING = ("threshold", "fused", "product_quantised", "hashed", "token_pruning")
 
 
-def reasons(shape: ModelShape, group: Group, kv_bytes: Any, chips: Any, unknown_keys: Any) -> Any:
-    """Sum of the codes of what is wrong with each point.
-
-    kv_bytes : of all sequences together.  unknown_keys : whether it is not known which keys attention keeps.
-    """
-    numbers, engines, kind = group.numbers, engines_of(group), group.choices["architecture.attention.kind"]
-    dynamic = {engines["scores"], engines["values"]}
-    if search.is_counted(group):
-        dynamic |= {engines["search"]}
+def reasons(run: Run, kv_bytes: Any, chips: Any) -> Any:
+    """Sum of the codes of what is wrong with each point. kv_bytes : of all sequences together."""
+    shape, group, numbers = run.shape, run.group, run.group.numbers
+    kind = group.choices["architecture.attention.kind"]
+    products = [(name, layers.settings[name].group) for layers in run.attention for name in layers.products]
+    placed = [(engine_of(name, own), own) for name, own in products]
     kept = group.choices["architecture.kv.location"] == "array"
     tokens = numbers["workload.prefill"] + numbers["workload.decode"]
     room = numbers["architecture.kv.capacity"]
     if group.choices["architecture.kv.location"] == "buffer":
         room = np.minimum(room, chips * numbers["architecture.buffers.capacity"])
+    searching = run.attention if kind in SEARCHING else ()
+    searched = all("search" in layers.products for layers in searching)
     return (
         1 * (kv_bytes > room)
         + 2 * (chips > numbers["architecture.chips.count"])
-        + 4 * np.logical_and("dynamic-crossbar" in dynamic, numbers["device.rewritable"] == 0)
-        + 8 * (engines.get("search") == "cam")
-        + 16 * (kept and not dynamic <= {"dynamic-crossbar", "sram-cim"})
+        + 4 * any_of(own.numbers["device.rewritable"] == 0 for engine, own in placed if engine == "dynamic-crossbar")
+        + 8 * any(engine_of("search", layers.settings["search"].group) == "cam" for layers in searching)
+        + 16 * (kept and not {engine for engine, _ in placed} <= {"dynamic-crossbar", "sram-cim"})
         + 32 * (tokens > (shape.context or np.inf))
         + 64 * (numbers["overrides"] > 0)
-        + 128 * unknown_keys
+        + 128 * unknown_keys(run)
         + 256 * (numbers["architecture.redundancy"] > 0)
-        + 512 * (kind in SEARCHING and not search.is_counted(group))
+        + 512 * (not searched)
         + 1024 * (kind in {"decomposed", "fused"})
         + 2048 * (kind == "early_exit" or (kind == "token_pruning" and not shape.causal))
         + 4096 * (kind in {"cascaded", "gain_cell"})
-        + 8192 * unknown_cells(group)
+        + 8192 * any_of(unknown_cells(setting.group) for setting in run.settings)
     )
+
+
+def any_of(found: Iterable[Any]) -> Any:
+    """Where any of these is true; nowhere of none."""
+    return functools.reduce(np.logical_or, found, False)
+
+
+def unknown_keys(run: Run) -> Any:
+    """Whether it is not known which keys attention keeps."""
+    shares = [share for layers in run.attention for pair in layers.known_shares.values() for share in pair]
+    return np.isnan(total(shares))
 
 
 def unknown_cells(group: Group) -> Any:
@@ -70,12 +80,9 @@ def unknown_cells(group: Group) -> Any:
     return np.isnan(total(entry for path, entry in group.numbers.items() if path.startswith("device.cost.")))
 
 
-def engines_of(group: Group) -> Mapping[str, str]:
-    """The engine of each kind of operator that there is."""
-    root = "architecture.placement."
-    found = {path.removeprefix(root): name for path, name in group.choices.items() if path.startswith(root)}
-    searching = group.choices["architecture.attention.kind"] in SEARCHING
-    return found if searching else {name: engine for name, engine in found.items() if name != "search"}
+def engine_of(name: str, group: Group) -> str:
+    """The engine of a kind of operator."""
+    return group.choices[f"architecture.placement.{name}"]
 
 
 def explained(code: float) -> list[str]:

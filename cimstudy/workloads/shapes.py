@@ -1,9 +1,12 @@
 """What of a checkpoint's network costs, from its config alone."""
 
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from cimstudy.cost import Attention, ModelShape, Product, model_shape, shapes
+from cimstudy.cost.shapes import side_by_side
 from cimstudy.errors import InputError
 from cimstudy.transformer.checkpoint import read_config
 from cimstudy.transformer.config import TransformerConfig, head_matrices, norm_widths
@@ -25,61 +28,104 @@ def shape_of(model: str) -> ModelShape:
 
 def shape_of_config(config: TransformerConfig, name: str) -> ModelShape:
     """What costs of a network of this config. Queries, keys and values are one matrix, and so are gate and up."""
-    d, layers, groups = config.width, config.layers, config.groups
+    d, layers = config.width, config.layers
     inner, kv = config.heads * config.head_width, config.kv_heads * config.head_width
     products = [
         *embedding(config),
-        Product(operator="qkv", rows=d, columns=inner + 2 * kv, count=groups, used=layers, steps=layers),
-        Product(operator="output", rows=inner, columns=d, count=groups, used=layers, steps=layers),
+        of_layers(config, "qkv", d, {"attention.q": inner, "attention.k": kv, "attention.v": kv}),
+        of_layers(config, "output", inner, {"attention.o": d}),
         *ffn(config),
     ]
-    for rows, columns in head_matrices(config).values():
-        products.append(Product(operator="head", rows=rows, columns=columns, last_only=True))
-    windows = Counter(config.window(number) for number in range(layers))
-    repeats = layers // groups
-    norms = sum(width * (repeats if norm.startswith("layers.") else 1) for norm, width in norm_widths(config))
+    for matrix, (rows, columns) in head_matrices(config).items():
+        products.append(of_network("head", matrix, rows, columns))
     return ModelShape(
         name=name,
         products=tuple(products),
-        attention=tuple(Attention(layers=count, window=window) for window, count in windows.items()),
+        attention=attention(config),
         heads=config.heads,
         kv_heads=config.kv_heads,
         head_width=config.head_width,
         width=d,
         context=config.context,
         causal=config.causal,
-        norm_elements=norms + (layers * (inner + kv) if config.qk_norm else 0),
-        activation_elements=layers * config.ffn_width * (config.experts_per_token or 1),
+        norms=tuple(norms(config, inner, kv)),
+        activations=tuple(
+            (f"layers.{group}.ffn.activation", layers // config.groups * config.ffn_width * chosen(config))
+            for group in range(config.groups)
+        ),
     )
 
 
-def embedding(config: TransformerConfig) -> list[Product]:
+def chosen(config: TransformerConfig) -> int:
+    """How many FFNs of a layer a token meets."""
+    return config.experts_per_token or 1
+
+
+def attention(config: TransformerConfig) -> tuple[Attention, ...]:
+    """Layers by their window."""
+    found: dict[int | None, list[str]] = defaultdict(list)
+    for number in range(config.layers):
+        found[config.window(number)].append(f"layers.{config.group(number)}.attention")
+    return tuple(Attention(layers=len(names), window=window, names=tuple(names)) for window, names in found.items())
+
+
+def norms(config: TransformerConfig, inner: int, kv: int) -> Iterator[tuple[str, float]]:
+    """Norms by name, and their elements for a token, which meets some of them more than once."""
+    repeats = config.layers // config.groups
+    for name, width in norm_widths(config):
+        yield name, width * (repeats if name.startswith("layers.") else 1)
+    if config.qk_norm:
+        for group in range(config.groups):
+            yield from ((f"layers.{group}.attention.{part}_norm", repeats * n) for part, n in (("q", inner), ("k", kv)))
+
+
+def of_layers(config: TransformerConfig, operator: str, rows: int, columns: Mapping[str, int]) -> Product:
+    """Matrices that every layer has one of. columns : of those that stand side by side, by their names in a layer."""
+    return Product(
+        operator=operator,
+        rows=rows,
+        columns=sum(columns.values()),
+        count=config.groups,
+        used=config.layers,
+        steps=config.layers,
+        matrices=tuple(side_by_side(f"layers.{group}", columns) for group in range(config.groups)),
+    )
+
+
+def of_network(operator: str, matrix: str, rows: int, columns: int) -> Product:
+    """A matrix of the network."""
+    return Product(
+        operator=operator, rows=rows, columns=columns, last_only=operator == "head", matrices=(((matrix, columns),),)
+    )
+
+
+def embedding(config: TransformerConfig) -> Iterator[Product]:
     """Matrices ahead of the first layer."""
-    found = []
     if config.patch:
-        found.append(Product(operator="embedding", rows=config.channels * config.patch**2, columns=config.width))
+        yield of_network("embedding", "embedding.patch", config.channels * config.patch**2, config.width)
     if config.embedding_width is not None:
-        found.append(Product(operator="embedding", rows=config.embedding_width, columns=config.width))
-    return found
+        yield of_network("embedding", "embedding.projection", config.embedding_width, config.width)
 
 
-def ffn(config: TransformerConfig) -> list[Product]:
-    """The matrices of the FFN, or of the experts and their router."""
-    d, wide, layers, groups = config.width, config.ffn_width, config.layers, config.groups
-    experts, chosen = (config.experts, config.experts_per_token) if config.experts else (1, 1)
-    sizes = {"ffn_up": (d, wide * (2 if config.gated else 1)), "ffn_down": (wide, d)}
-    router = Product(operator="ffn_up", rows=d, columns=experts, count=groups, used=layers, steps=layers)
-    return [
-        *([router] if config.experts else []),
-        *(
-            Product(
-                operator=name,
-                rows=rows,
-                columns=columns,
-                count=groups * experts,
-                used=layers * chosen,
-                steps=layers,
-            )
-            for name, (rows, columns) in sizes.items()
-        ),
-    ]
+def ffn(config: TransformerConfig) -> Iterator[Product]:
+    """The matrices of the FFN, or of the router and the experts."""
+    d, wide = config.width, config.ffn_width
+    up = ("gate", "up") if config.gated else ("up",)
+    sizes = {"ffn_up": (d, dict.fromkeys(up, wide)), "ffn_down": (wide, {"down": d})}
+    if not config.experts:
+        for operator, (rows, columns) in sizes.items():
+            yield of_layers(config, operator, rows, {f"ffn.{name}": width for name, width in columns.items()})
+        return
+    yield of_layers(config, "ffn_up", d, {"ffn.router": config.experts})
+    for operator, (rows, columns) in sizes.items():
+        matrices = tuple(
+            side_by_side(f"layers.{group}.ffn.experts.{expert}", columns)
+            for group in range(config.groups)
+            for expert in range(config.experts)
+        )
+        yield replace(
+            of_layers(config, operator, rows, columns),
+            count=len(matrices),
+            used=config.layers * chosen(config),
+            matrices=matrices,
+        )

@@ -32,8 +32,8 @@ def small(*, causal=True, windows=(None,), head=True, kv_heads=2):
         head_width=8,
         width=24,
         causal=causal,
-        norm_elements=150,
-        activation_elements=300,
+        norms=(("norm", 150),),
+        activations=(("activation", 300),),
     )
 
 

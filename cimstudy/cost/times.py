@@ -1,0 +1,87 @@
+"""The times of a network at the points of a group: of a token, and of both phases."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cimstudy.cost import latency
+from cimstudy.cost.coefficients import event
+from cimstudy.cost.counts import ratio, total
+from cimstudy.cost.dynamic import Attended
+from cimstudy.cost.latency import Attending, Timing
+from cimstudy.cost.run import Layers, Run
+from cimstudy.cost.taken import Parts, Taking
+
+
+def link_time(run: Run, chips: Any) -> Any:
+    """Time of a token on its way from chip to chip, s."""
+    given = run.group.numbers["architecture.links.bandwidth"]
+    bandwidth = np.where(np.isnan(given), event("link", "bandwidth"), given)
+    return (chips - 1) * run.shape.width * run.group.numbers["crossbar.input_bits"] / bandwidth
+
+
+def timings_of(run: Run, steps: list[Taking], parts: Parts, chips: Any) -> tuple[Timing, Timing]:
+    """The times of a token in each phase."""
+    second = timing_of(run, 1, steps, parts, chips)
+    shares_alike = all(first is last for layers, _ in parts for first, last in layers.shares.values())
+    if shares_alike and all(step.alike for step in steps):
+        return second, second
+    return timing_of(run, 0, steps, parts, chips), second
+
+
+def timing_of(run: Run, phase: int, steps: list[Taking], parts: Parts, chips: Any) -> Timing:
+    """The times of a token of a phase."""
+    longest = total(step.shared(phase) for step in steps)
+    for _, products in parts:
+        for part in products.values():
+            longest = np.maximum(longest, part.token_time)
+    for step in steps:
+        for taken in step.products:
+            if not taken.uses[phase].shared:
+                longest = np.maximum(longest, taken.uses[phase].time)
+    return Timing(
+        static=total(step.time(phase) for step in steps if not step.last_only),
+        head=total(step.time(phase) for step in steps if step.last_only),
+        longest=longest,
+        attention=[attending(phase, *each) for each in parts],
+        vector=total(
+            elements * setting.element_time(name) for name, own in run.elements.items() for elements, setting in own
+        ),
+        links=link_time(run, chips),
+    )
+
+
+def attending(phase: int, layers: Layers, parts: Mapping[str, Attended]) -> Attending:
+    """The times of attention for a token of a phase."""
+    element = layers.settings["softmax"].element_time("softmax")
+    softmax = layers.shape.heads * layers.shares["values"][phase] * element
+    pair = total(part.pair_time * layers.shares[name][phase] for name, part in parts.items())
+    return Attending(
+        groups=layers.shape.attention,
+        token=total(part.token_time for part in parts.values()),
+        pair=pair + softmax,
+        shared_pair=np.maximum(pair, softmax),
+    )
+
+
+def speeds(run: Run, timings: tuple[Timing, Timing]) -> dict[str, Any]:
+    """Times of both phases: those that are outputs, and those that a sequence takes of the machine."""
+    written, batch = run.decode.tokens, run.group.numbers["workload.batch"]
+    read = {
+        "stream": latency.streamed(timings[0], run.prefill, np.minimum(run.prefill.tokens, 1)),
+        "full": latency.first_token(timings[0], run.prefill),
+    }
+    streamed = latency.streamed(timings[1], run.decode, written)
+    staged = latency.stages(timings[1], run.decode)
+    decode = {"stream": streamed, "full": np.maximum(staged, streamed / batch)}
+    pipelining = run.group.choices["architecture.pipelining"]
+    return {
+        "first_token_stream": read["stream"],
+        "first_token_pipelined": read["full"],
+        "time_per_token": ratio(streamed, written),
+        "tokens_per_second_stream": ratio(written, streamed),
+        "tokens_per_second_pipelined": ratio(written, staged),
+        "prefill": read[pipelining],
+        "decode": decode[pipelining],
+    }
