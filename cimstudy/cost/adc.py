@@ -1,5 +1,6 @@
 """What an output converter costs, by three models that disagree about tenfold: choosing one is part of a result."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from cimstudy.cost.technology import area_ratio, energy_ratio
 
 Array = NDArray[np.float64]
 MOST_BITS = 64
+PICO = math.log(1e-12)
 Model = Callable[["Converter"], tuple[Any, Any]]
 
 
@@ -35,25 +37,23 @@ def survey(converter: Converter) -> tuple[Any, Any]:
     fit = table("adc")["survey"]
     bits, log_rate = np.maximum(converter.bits, fit["least_bits"]), np.log(converter.rate)
     log_node = np.log(np.multiply(converter.node, 1e9))
-    sndr = 20 * np.log10(2) * bits + 10 * np.log10(1.5)
     fom = np.minimum(
         fit["fom_intercept"] + fit["fom_per_log_rate"] * log_rate,
         fit["fom_most_intercept"] + fit["fom_most_per_bit"] * bits,
     )
     log_energy = (
-        np.log(0.5)
-        + np.log(10) / 10 * (sndr - fom)
-        + fit["energy_intercept"]
+        (np.log(0.5 * 1.5) + PICO + fit["energy_intercept"])  # half of 10^((SNDR - FOM) / 10), SNDR = 6.02 bits + 1.76
+        + np.log(10) / 10 * (20 * np.log10(2) * bits - fom)
         + fit["energy_log_node"] * log_node
         + fit["energy_log_bits"] * log_between(bits)
     )
     log_area = (
-        fit["area_intercept"]
+        (fit["area_intercept"] + PICO - fit["area_log_energy"] * PICO)
         + fit["area_log_node"] * log_node
         + fit["area_log_rate"] * log_rate
         + fit["area_log_energy"] * log_energy
     )
-    return np.exp(log_energy) * 1e-12, np.exp(log_area) * 1e-12
+    return np.exp(log_energy), np.exp(log_area)
 
 
 def log_between(bits: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cimstudy.cost.adc import MODELS, Converter
 from cimstudy.cost.coefficients import cell, event, node_of
 from cimstudy.cost.design import PER_OPERATOR, Group, Numbers, is_of_operator
+from cimstudy.cost.prices import Price
 from cimstudy.cost.technology import switching_and_density
 
 Array = NDArray[np.float64]
@@ -113,6 +114,8 @@ class Vector:
 
     row: Any  # a row's driver and wire
     weight: Any  # the cells of a weight
+    input: Price  # a row, and the bits of the input on their way
+    read: Price  # the cells of a weight
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,7 +138,14 @@ class Events:
     phase: Any  # s; one pulse of an array and the conversions after it
     product: Any  # s; a vector through an array
     sram_write: Any  # a bit
+    output: Price  # of an array, for one input vector: conversions, and the bits of a sum on their way
+    sum: Price  # of two outputs
     hop_time: Any  # s; from tile to tile
+
+    @cached_property
+    def product_time(self) -> Any:
+        """Of a vector through an array and from tile to tile, s."""
+        return self.product + self.hop_time
 
     def vector(self, operator: str) -> Vector:
         """What an input vector of an operator takes."""
@@ -161,35 +171,64 @@ def events_of(group: Group) -> Events:
     wire = event("wire", "energy") * np.square(scaling.voltage) * event("tile", "length")
     pulse = PULSES[choices["crossbar.dac.model"]](numbers, scaling) * scale
     line = event("line", "capacitance") * columns * np.sqrt(cells.area) * np.square(cells.read_voltage) * scale
+    each = conversion * numbers["crossbar.adc.energy_scale"] + scaling.energy("sample_hold")
+    conversions = numbers["crossbar.conversions_per_weight"] * numbers["crossbar.converted_pulses"] * turns
+    shift_add, add = scaling.energy("shift_add") * scale, scaling.energy("adder") * scale
+    moved = {
+        "buffer": (buffer_bit(numbers, scaling) + scaling.energy("bus")) * scale,
+        "noc": numbers["architecture.links.hops"] * (scaling.energy("router") + wire) * scale,
+    }
     return Events(
         scaling=scaling,
         cells=cells,
-        conversion=conversion * numbers["crossbar.adc.energy_scale"] + scaling.energy("sample_hold"),
-        conversions=numbers["crossbar.conversions_per_weight"] * numbers["crossbar.converted_pulses"] * turns,
+        conversion=each,
+        conversions=conversions,
         converter_area=converter_area * numbers["crossbar.adc.area_scale"],
         pulse=pulse,
         line=line,
-        vectors=vectors_of(numbers, cells, (pulse, line)),
-        shift_add=scaling.energy("shift_add") * scale,
-        add=scaling.energy("adder") * scale,
-        bit_to_array=(buffer_bit(numbers, scaling) + scaling.energy("bus")) * scale,
-        bit_between_tiles=numbers["architecture.links.hops"] * (scaling.energy("router") + wire) * scale,
+        vectors=vectors_of(numbers, cells, (pulse, line), moved),
+        shift_add=shift_add,
+        add=add,
+        bit_to_array=moved["buffer"],
+        bit_between_tiles=moved["noc"],
         bit_between_chips=unless_said(numbers["architecture.links.energy"], event("link", "energy")),
         phase=phase,
         product=numbers["crossbar.pulses"] * phase,
         sram_write=scaling.energy("sram_write"),
+        output=Price(
+            energies={
+                "adc": conversions * each,
+                "shift_add": conversions * shift_add,
+                **bits_of(numbers["architecture.logic.partial_sum_bits"], moved),
+            }
+        ),
+        sum=Price(energies={"partial_sum": add}),
         hop_time=numbers["architecture.links.hops"] / numbers["architecture.logic.clock"],
     )
 
 
-def vectors_of(numbers: Numbers, cells: Cells, driven: tuple[Any, Any]) -> dict[str, Vector]:
-    """What input vectors take, of each operator of its own. driven : a pulse of a driver, and a wire driven fully."""
+def bits_of(count: Any, moved: Mapping[str, Any]) -> dict[str, Any]:
+    """Energies of so many bits that are moved. moved : of one."""
+    return {name: count * energy for name, energy in moved.items()}
+
+
+def vectors_of(numbers: Numbers, cells: Cells, driven: tuple[Any, Any], moved: Mapping[str, Any]) -> dict[str, Vector]:
+    """What input vectors take, of each operator of its own.
+
+    driven : a pulse of a driver, and a wire driven fully.  moved : energies of a bit to an array.
+    """
     pulses, (pulse, line) = numbers["crossbar.pulses"], driven
     each = pulses * numbers["crossbar.cells_per_weight"]
     found = {}
     for operator in {"", *(path.rpartition(".")[2] for path in numbers if is_of_operator(path))}:
         drive, level = (numbers.get(f"{path}.{operator}", numbers[path]) for path in PER_OPERATOR)
-        found[operator] = Vector(row=pulses * (pulse + line * drive), weight=each * cells.read_energy(drive, level))
+        row, weight = pulses * (pulse + line * drive), each * cells.read_energy(drive, level)
+        found[operator] = Vector(
+            row=row,
+            weight=weight,
+            input=Price(energies={"dac": row, **bits_of(numbers["crossbar.input_bits"], moved)}),
+            read=Price(energies={"cell": weight}),
+        )
     return found
 
 

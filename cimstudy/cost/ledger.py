@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.counts import total
+from cimstudy.cost.prices import Bill
 
 PHASES = ("prefill", "decode")
 OPERATIONS = (
@@ -58,9 +59,10 @@ class Ledger:
         )
         return first, second
 
-    def pay(self, operator: str, energies: Mapping[str, Any], uses: Uses, count: Any = 1) -> None:
+    def pay(self, operator: str, energies: Mapping[str, Any] | Bill, uses: Uses, count: Any = 1) -> None:
         """Enter what each of `count` takes, by component, and how often each phase uses them."""
-        self._add(total(energies.values()) * count, uses)
+        whole = energies.whole if isinstance(energies, Bill) else total(energies.values())
+        self._add(whole * count, uses)
         if self.energy is not None:
             for phase, times in enumerate(uses):
                 place, often = self.energy[phase, OPERATIONS.index(operator)], times * count

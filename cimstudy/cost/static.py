@@ -15,6 +15,7 @@ from cimstudy.cost.events import (
     sram_multiply_accumulate,
     sram_product,
 )
+from cimstudy.cost.prices import Bill
 from cimstudy.cost.shapes import Product
 
 
@@ -22,7 +23,7 @@ from cimstudy.cost.shapes import Product
 class Use:
     """What one product with one matrix takes, and what all matrices of its shape occupy."""
 
-    energies: Mapping[str, Any]  # J, by component
+    energies: Mapping[str, Any] | Bill  # J, by component
     time: Any  # s
     shared: bool  # by all products: a digital unit, or a memory; arrays work side by side
     conversions: Any = 0.0
@@ -46,23 +47,20 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
     high = counts.row_tiles(product.rows, numbers["crossbar.rows"])
     wide = counts.column_tiles(product.columns, cells, numbers["crossbar.columns"])
     inputs, outputs = product.rows * wide, product.columns * high
-    conversions = outputs * events.conversions
     vector = events.vector(product.operator)
     weights = product.rows * product.columns
-    bits = traffic(group, inputs, outputs)
     return Use(
-        energies={
-            "adc": conversions * events.conversion,
-            "dac": inputs * vector.row,
-            "cell": weights * vector.weight,
-            "shift_add": conversions * events.shift_add,
-            "partial_sum": (outputs - product.columns) * events.add,
-            "buffer": bits * events.bit_to_array,
-            "noc": bits * events.bit_between_tiles,
-        },
-        time=events.product + events.hop_time,
+        energies=Bill(
+            lines=(
+                (inputs, vector.input),
+                (weights, vector.read),
+                (outputs, events.output),
+                (outputs - product.columns, events.sum),
+            )
+        ),
+        time=events.product_time,
         shared=False,
-        conversions=conversions,
+        conversions=outputs * events.conversions,
         arrays=product.count * high * wide,
         cells=product.count * weights * cells,
     )
