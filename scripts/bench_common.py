@@ -1,4 +1,4 @@
-"""What every benchmark shares: one thread, the machine's description, medians of alternating runs, one JSON object."""
+"""What every benchmark shares: one thread, the machine's description, alternating runs, one JSON object."""
 
 import os
 
@@ -34,8 +34,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def medians(*calls: Callable[[], Any], seconds: float = 1.0, least: int = 5) -> list[float]:
-    """Median time of each call, s, run in turn so that a change of the machine's speed meets all of them."""
+def alternating(*calls: Callable[[], Any], seconds: float = 1.0, least: int = 5) -> list[list[float]]:
+    """Times of each call, s, run in turn so that a change of the machine's speed meets all of them."""
     for call in calls:
         call()  # compiles, allocates, warms caches
     times: list[list[float]] = [[] for _ in calls]
@@ -45,7 +45,17 @@ def medians(*calls: Callable[[], Any], seconds: float = 1.0, least: int = 5) -> 
             begin = time.perf_counter()
             call()
             found.append(time.perf_counter() - begin)
-    return [statistics.median(found) for found in times]
+    return times
+
+
+def medians(*calls: Callable[[], Any], seconds: float = 1.0, least: int = 5) -> list[float]:
+    """Median time of each call, s, run in turn."""
+    return [statistics.median(found) for found in alternating(*calls, seconds=seconds, least=least)]
+
+
+def ratio(times: list[float], others: list[float]) -> float:
+    """Median of the ratios of calls that were run one after the other, which had the machine at one speed."""
+    return statistics.median(first / second for first, second in zip(times, others, strict=True))
 
 
 def report(rows: list[dict[str, Any]]) -> None:

@@ -13,14 +13,16 @@
 (x, s) what 128 x 128 cells with wires multiply by, exactly and by expansion: their limits are 60 ms and 2 ms
 
 `limit_seconds` is the time of just the matrix products at the tile height (of one plain product for (b)), `ratio` is
-seconds / limit_seconds, `plain_ratio` is seconds over one plain product of the same shape and batch.
+seconds / limit_seconds, `plain_ratio` is seconds over one plain product of the same shape and batch. Both are medians
+of the ratios of calls that follow each other, since the speed of a shared machine changes within a row.
 """
 
 import argparse
+import statistics
 from collections.abc import Callable
 from typing import Any
 
-from bench_common import medians, report  # isort: skip - pins threads before NumPy loads
+from bench_common import alternating, ratio, report  # isort: skip - pins threads before NumPy loads
 
 import numpy as np
 
@@ -70,8 +72,8 @@ def product_rows(shape: tuple[int, int], batch: int, seconds: float) -> list[dic
     for name, hardware in CONFIGURATIONS.items():
         matrix = analog.program_matrix(w, hardware, 0)
         matmul = lambda matrix=matrix: matrix.matmul(x)  # noqa: E731 - a call to be timed
-        time, limit, plain = medians(matmul, passes(hardware, shape, batch), lambda: x @ w, seconds=seconds)
-        rows.append(row(name, shape, batch, time, limit) | {"plain_ratio": round(time / plain, 3)})
+        times, limits, plain = alternating(matmul, passes(hardware, shape, batch), lambda: x @ w, seconds=seconds)
+        rows.append(row(name, shape, batch, times, limits) | {"plain_ratio": round(ratio(times, plain), 3)})
     return rows
 
 
@@ -80,7 +82,7 @@ def beside_row(shape: tuple[int, int], batch: int, seconds: float) -> dict[str, 
     rng = np.random.default_rng(1)
     w, x = rng.standard_normal(shape, dtype=np.float32), rng.standard_normal((batch, shape[0]), dtype=np.float32)
     noisy, quiet = (analog.program_matrix(w, CONFIGURATIONS[name], 0) for name in "ed")
-    return row("n", shape, batch, *medians(lambda: noisy.matmul(x), lambda: quiet.matmul(x), seconds=seconds))
+    return row("n", shape, batch, *alternating(lambda: noisy.matmul(x), lambda: quiet.matmul(x), seconds=seconds))
 
 
 def reading_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def reading_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
     w, x = rng.standard_normal(shape, dtype=np.float32), rng.standard_normal((1, shape[0]), dtype=np.float32)
     matrix = analog.program_matrix(w, CONFIGURATIONS["d"], 0)
     held = matrix.planes.reshape(-1)
-    return row("r", shape, 1, *medians(lambda: matrix.matmul(x), lambda: held @ held, seconds=seconds))
+    return row("r", shape, 1, *alternating(lambda: matrix.matmul(x), lambda: held @ held, seconds=seconds))
 
 
 def programming_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def programming_row(shape: tuple[int, int], seconds: float) -> dict[str, Any]:
     mapped = analog.map_matrix(w, hardware)
     generator = np.random.Generator(np.random.SFC64(0))
     z = np.empty(2 * hardware.crossbar.weights.slices * w.size, np.float32)
-    program, draws = medians(
+    program, draws = alternating(
         lambda: mapped.program(0), lambda: generator.standard_normal(out=z, dtype=np.float32), seconds=seconds
     )
     return row("p", shape, 1, program, draws)
@@ -115,28 +117,31 @@ def wired_row(shape: tuple[int, int], batch: int, seconds: float) -> dict[str, A
         analog.program_matrix(w, hardware, 0)
         for hardware in (CONFIGURATIONS["d"], CONFIGURATIONS["d"].replace("crossbar.wires", wires))
     )
-    return row("w", shape, batch, *medians(lambda: wired.matmul(x), lambda: bare.matmul(x), seconds=seconds))
+    return row("w", shape, batch, *alternating(lambda: wired.matmul(x), lambda: bare.matmul(x), seconds=seconds))
 
 
 def array_rows(seconds: float) -> list[dict[str, Any]]:
     """The reduction of one array to its effective matrix."""
     cells = np.random.default_rng(1).uniform(0, 1, (128, 128)).astype(np.float32)
     line = np.full(128, 5e-5)
-    exact, series = medians(
+    exact, series = alternating(
         lambda: effective_matrix(cells, line, line), lambda: series_matrix(cells, line, line), seconds=seconds
     )
-    return [row("x", (128, 128), 1, exact, 0.060), row("s", (128, 128), 1, series, 0.002)]
+    return [
+        row("x", (128, 128), 1, exact, [0.060] * len(exact)),
+        row("s", (128, 128), 1, series, [0.002] * len(series)),
+    ]
 
 
-def row(what: str, shape: tuple[int, int], batch: int, seconds: float, limit: float) -> dict[str, Any]:
+def row(what: str, shape: tuple[int, int], batch: int, times: list[float], limits: list[float]) -> dict[str, Any]:
     """One line of the result."""
     return {
         "what": what,
         "shape": list(shape),
         "batch": batch,
-        "seconds": seconds,
-        "limit_seconds": limit,
-        "ratio": round(seconds / limit, 3),
+        "seconds": statistics.median(times),
+        "limit_seconds": statistics.median(limits),
+        "ratio": round(ratio(times, limits), 3),
     }
 
 

@@ -14,10 +14,9 @@ from cimstudy.analog.chain import has_source_lines
 from cimstudy.analog.converters import Conversion, conversion_of, meets_nothing
 from cimstudy.analog.drive import Drive
 from cimstudy.analog.levels import Array
-from cimstudy.analog.mapping import CONVERTED_TOGETHER, column_blocks
+from cimstudy.analog.mapping import BUFFER_ROWS, CONVERTED_TOGETHER, column_blocks
 from cimstudy.analog.written import Product, WrittenMatrix
 
-BUFFER_ROWS = 512  # vectors (times input pulses) of one product: more spread the cost of packing cells further
 OUTPUTS = 256 * CONVERTED_TOGETHER  # of the slices that are converted together: 786 kB of float32
 FEW = 8  # vectors (times input pulses) for which a product that reads its matrix once is faster than sgemm
 

@@ -37,7 +37,7 @@ class Conversion:
         if self.adc is None:
             kernels.add_weighted(currents, weights, sums)
             return
-        bottom, top, magic = self.rounding
+        bottom, top, _ = self.rounding
         gain = self.gains[reader.slice]
         if mismatch is not None or self.adc.inl is not None:
             equal = np.repeat(np.array([[1.0], [0.0]], currents.dtype), currents.shape[2], axis=1)
@@ -49,7 +49,7 @@ class Conversion:
             edges = top * np.array(self.adc.transitions.levels, currents.dtype)
             currents[...] = bottom + np.searchsorted(edges, currents * gain, side="right")
             gain = top / top
-        kernels.convert_and_add(currents, gain, bottom, top, magic, weights, sums)
+        kernels.convert_slices(currents[None, None], self.rounding, np.array([gain]), weights[None, None], sums)
 
     def noise_variances(self, currents: Array, reader: Reader) -> Array | None:
         """Variances of the converters' own noise at currents (cycles, batch, n): (cycles, batch, n or 1), or None."""

@@ -65,10 +65,10 @@ def passed(x: Array) -> tuple[Drive, Array | None]:
     Scales are powers of two, so that no bit of a vector depends on whether others need one.
     """
     largest, scales = np.empty(len(x), x.dtype), None
-    kernels.largest_magnitudes(bits_of(x), bits_of(largest))
-    check_finite(bool(np.isfinite(largest).all()))
-    far = (largest > 0) & ((largest < 1 / FAR) | (largest > FAR))
-    if far.any():
+    least, most = kernels.largest_magnitudes(bits_of(x), bits_of(largest))
+    if least < bits_at(1 / FAR, x) or most > bits_at(FAR, x):
+        check_finite(bool(np.isfinite(largest).all()))
+        far = (largest > 0) & ((largest < 1 / FAR) | (largest > FAR))
         scales = np.ldexp(x.dtype.type(1), np.where(far, np.frexp(largest)[1] - 1, 0))
         x = x / scales[:, None]
     return Drive(pulses=x[None], weights=np.ones(1, x.dtype), squares=None, steps=1), scales
@@ -77,6 +77,11 @@ def passed(x: Array) -> tuple[Drive, Array | None]:
 def bits_of(x: Array) -> Array:
     """The same memory as integers of the same size."""
     return x.view(np.int32 if x.itemsize == 4 else np.int64)
+
+
+def bits_at(value: float, x: Array) -> int:
+    """A positive number as such an integer."""
+    return int(bits_of(np.full(1, value, x.dtype))[0])
 
 
 def check_finite(finite: bool) -> None:

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from cimstudy.analog.random import BATCH, BLOCK, FASTMATH, draw_blocks
+from cimstudy.analog.vectors import use_wide_vectors
 
 FIRST_INFINITE = (0x7F800000, 0x7FF0000000000000)  # bits of infinity, single and double precision
 
@@ -29,6 +30,7 @@ def cell_targets(levels, sign, shift, steps, gain, below, g_min, targets):
     gain, below : a cell's share of its digit's fraction f is clip(gain * f - below, 0, 1).
     targets : (rows, n), filled.
     """
+    use_wide_vectors()
     zero, one = targets.dtype.type(0), targets.dtype.type(1)
     span = one - g_min
     scale = one / targets.dtype.type(max(steps, 1))
@@ -48,6 +50,7 @@ def write_normal(targets, sigma, z, written):
 
     targets : (n,).  sigma : (6,), law of the error.  z : (n,) standard normals.  written : (n,), filled.
     """
+    use_wide_vectors()
     zero = written.dtype.type(0)
     for j in range(len(targets)):
         written[j] = max(targets[j] + sigma_at(sigma, targets[j]) * z[j], zero)
@@ -56,6 +59,7 @@ def write_normal(targets, sigma, z, written):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def variance_of(conductances, law, variances):
     """Squares of a law (6,) at conductances (n,), into variances (n,)."""
+    use_wide_vectors()
     for j in range(len(conductances)):
         sigma = sigma_at(law, conductances[j])
         variances[j] = sigma * sigma
@@ -64,6 +68,7 @@ def variance_of(conductances, law, variances):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def add_differences(plus, minus, weight, sums):
     """Add `weight` times plus minus minus, (rows, n), to `sums`, (rows, n)."""
+    use_wide_vectors()
     for i in range(plus.shape[0]):
         for j in range(plus.shape[1]):
             sums[i, j] += weight * (plus[i, j] - minus[i, j])
@@ -75,7 +80,8 @@ def largest_bits(bits):
 
     Magnitudes of floats are ordered like them, NaN and infinity last; a maximum of integers is a vector instruction.
     """
-    magnitude = np.iinfo(bits.dtype).max
+    use_wide_vectors()
+    magnitude = bits.dtype.type(np.iinfo(bits.dtype).max)
     largest = bits.dtype.type(0)
     for j in range(len(bits)):
         largest = max(largest, bits[j] & magnitude)
@@ -84,9 +90,17 @@ def largest_bits(bits):
 
 @numba.njit(cache=True, nogil=True)
 def largest_magnitudes(bits, found):
-    """Magnitudes of the largest inputs of vectors, as integers: bits (batch, n_in), found (batch,), filled."""
+    """Magnitudes of the largest inputs of vectors, as integers: bits (batch, n_in), found (batch,), filled.
+
+    The least of those that are not zero, and the largest, are returned.
+    """
+    least, most = bits.dtype.type(np.iinfo(bits.dtype).max), bits.dtype.type(0)
     for i in range(len(bits)):
-        found[i] = largest_bits(bits[i])
+        largest = largest_bits(bits[i])
+        found[i] = largest
+        most = max(most, largest)
+        least = min(least, largest) if largest else least
+    return least, most
 
 
 @numba.njit(cache=True, nogil=True)
@@ -121,6 +135,7 @@ def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def convert_row(x, gain, low, steps, top, levels):
     """One vector's inputs, clipped and rounded: (n_in,)."""
+    use_wide_vectors()
     if top:
         for j in range(len(x)):
             levels[j] = np.rint(min(max(x[j] * gain, low), steps))
@@ -135,6 +150,7 @@ def serial_digits(levels, bits, digits):
 
     levels : (batch, n_in), whole numbers.  bits : of one digit.  digits : (cycles, batch, n_in), filled.
     """
+    use_wide_vectors()
     mask = np.int32((1 << bits) - 1)
     for cycle in range(digits.shape[0]):
         shift = np.int32(cycle * bits)
@@ -146,33 +162,33 @@ def serial_digits(levels, bits, digits):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def convert_and_add(currents, gain, bottom, top, magic, weights, sums):
-    """Output converter and shift-add: scale to codes, clip, round, weigh, add.
+def convert_row_and_add(currents, gain, rounding, weight, sums):
+    """Output converters of one vector's columns and shift-add: scale to codes, clip, round, weigh, add.
 
-    currents : (cycles, batch, n).  gain : codes per unit of current.  bottom, top : smallest and largest code.
-    magic : 1.5 * 2**(mantissa bits).  weights : (cycles,), value of a code.  sums : (batch, n), added to.
+    currents : (n,).  gain : codes per unit of current.  rounding : smallest and largest code, 1.5 * 2**(mantissa bits).
+    weight : value of a code.  sums : (n,), added to.
     """
-    cycles, batch, n = currents.shape
-    for cycle in range(cycles):
-        weight = weights[cycle]
-        for i in range(batch):
-            row, out = currents[cycle, i], sums[i]
-            for j in range(n):
-                code = min(max(row[j] * gain, bottom), top)
-                out[j] += weight * ((code + magic) - magic)
+    use_wide_vectors()
+    bottom, top, magic = rounding
+    for j in range(len(currents)):
+        code = min(max(currents[j] * gain, bottom), top)
+        sums[j] += weight * ((code + magic) - magic)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def convert_slices(currents, rounding, gains, weights, sums):
-    """`convert_and_add` of some slices.
+    """Output converters of some slices: a vector's sums stay in the first-level cache until all are added.
 
-    currents : (slices, lines, cycles, batch, n).  rounding : bottom, top and magic.  gains : (slices,).
+    currents : (slices, lines, cycles, batch, n).  rounding : as in `convert_row_and_add`.  gains : (slices,).
     weights : (slices, lines, cycles).  sums : (batch, n), added to.
     """
-    bottom, top, magic = rounding
-    for index in range(currents.shape[0]):
-        for line in range(currents.shape[1]):
-            convert_and_add(currents[index, line], gains[index], bottom, top, magic, weights[index, line], sums)
+    slices, lines, cycles = currents.shape[:3]
+    for i in range(sums.shape[0]):
+        for index in range(slices):
+            for line in range(lines):
+                for cycle in range(cycles):
+                    row, weight = currents[index, line, cycle, i], weights[index, line, cycle]
+                    convert_row_and_add(row, gains[index], rounding, weight, sums[i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -180,16 +196,16 @@ def read_and_convert(pulses, planes, edges, rounding, gains, weights, first_colu
     """All products, output converters and sums of few vectors, with every conductance read from memory once.
 
     pulses : (cycles, batch, n_in).  planes : (slices, lines, n_in, n_out).  edges : (tiles + 1,), rows of each array.
-    rounding : bottom, top and magic of `convert_and_add`.  gains : (slices,), codes per unit of current.
+    rounding : as in `convert_row_and_add`.  gains : (slices,), codes per unit of current.
     weights : (slices, lines, cycles), value of a code.  sums : (batch, n), of columns from `first_column` on, added to.
     """
-    bottom, top, magic = rounding
-    currents = np.empty((*pulses.shape[:2], sums.shape[1]), sums.dtype)
+    currents = np.empty((1, 1, *pulses.shape[:2], sums.shape[1]), sums.dtype)
     for tile in range(len(edges) - 1):
         for index in range(planes.shape[0]):
             for line in range(planes.shape[1]):
-                multiply_few(pulses, planes[index, line], edges[tile], edges[tile + 1], first_column, currents)
-                convert_and_add(currents, gains[index], bottom, top, magic, weights[index, line], sums)
+                multiply_few(pulses, planes[index, line], edges[tile], edges[tile + 1], first_column, currents[0, 0])
+                one = slice(index, index + 1)
+                convert_slices(currents, rounding, gains[one], weights[one, line : line + 1], sums)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -210,6 +226,7 @@ def multiply_few(pulses, cells, first, last, left, currents):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def add_eight_rows(u, cells, i, left, right, currents):
     """Add what rows `i` to `i` + 7 carry, driven by `u` (n_in,), to `currents` (n,) of columns from `left` on."""
+    use_wide_vectors()
     a, b, c, d, e, f, g, h = u[i], u[i + 1], u[i + 2], u[i + 3], u[i + 4], u[i + 5], u[i + 6], u[i + 7]
     p, q, r, s = cells[i, left:right], cells[i + 1, left:right], cells[i + 2, left:right], cells[i + 3, left:right]
     v, w, x, y = cells[i + 4, left:right], cells[i + 5, left:right], cells[i + 6, left:right], cells[i + 7, left:right]
@@ -221,6 +238,7 @@ def add_eight_rows(u, cells, i, left, right, currents):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def add_row(u, cells, currents):
     """Add what one row of cells (n,) carries, driven by `u`, to `currents` (n,)."""
+    use_wide_vectors()
     for j in range(len(currents)):
         currents[j] += u * cells[j]
 
@@ -228,6 +246,7 @@ def add_row(u, cells, currents):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def add_weighted(currents, weights, sums):
     """Add currents (cycles, batch, n), weighed by weights (cycles,), to `sums` (batch, n)."""
+    use_wide_vectors()
     for cycle in range(currents.shape[0]):
         weight = weights[cycle]
         for i in range(currents.shape[1]):
@@ -244,6 +263,7 @@ def distort(currents, gain, bottom, top, mismatch, bends):
     code.  mismatch : (2, n), gains and offsets, the latter in ranges.  bends : (2,), largest even and odd deviation, in
     ranges.
     """
+    use_wide_vectors()
     gains, offsets = mismatch[0], mismatch[1]
     one, bow, s_shape = top / top, bends[0], bends[1] * currents.dtype.type(1.5 * np.sqrt(3.0))
     for cycle in range(currents.shape[0]):
@@ -258,6 +278,7 @@ def distort(currents, gain, bottom, top, mismatch, bends):
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def scale_and_add(variances, z, sums):
     """Add sqrt(variance) * z to `sums`, (n,); `variances` (n,) or (1,)."""
+    use_wide_vectors()
     if len(variances) == 1:
         sigma = np.sqrt(variances[0])
         for j in range(len(z)):
@@ -280,8 +301,7 @@ def add_noise(currents, variances, key, plane, first_vector, first_column):
     single = variances.shape[2] == 1
     places = np.zeros((BATCH, 2), np.int64)
     words = np.empty(BATCH * BLOCK, np.uint32)
-    z, tails = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
-    logs = np.empty(BATCH * BLOCK, np.float32)
+    z, logs = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
     for cycle in range(cycles):
         flat, flat_variances = currents[cycle].reshape(-1), variances[cycle].reshape(-1)
         for start in range(0, batch * across, BATCH):
@@ -289,7 +309,7 @@ def add_noise(currents, variances, key, plane, first_vector, first_column):
             for block in range(count):
                 places[block, 0] = first_vector + (start + block) // across
                 places[block, 1] = first_column // BLOCK + (start + block) % across
-            draw_blocks(key, np.uint32(plane + cycle), places, z, words, tails, logs)
+            draw_blocks(key, np.uint32(plane + cycle), places, z, words, logs)
             if count == BATCH and n % BLOCK == 0 and not single:  # all blocks side by side
                 together = slice(start * BLOCK, (start + BATCH) * BLOCK)
                 scale_and_add(flat_variances[together], z, flat[together])

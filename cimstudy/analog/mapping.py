@@ -19,6 +19,7 @@ from cimstudy.hardware import Crossbar, Hardware, Offset
 # inputs more often: half as wide, they are 5 % slower.
 COLUMNS_TOGETHER = 1536
 CONVERTED_TOGETHER = COLUMNS_TOGETHER // 2  # of products whose outputs are converted while they are in the cache
+BUFFER_ROWS = 512  # vectors (times input pulses) of one product: more spread the cost of packing cells further
 
 
 def row_tiles(length: int, most: int, split: Literal["even", "maximal"] = "even") -> list[slice]:

@@ -15,14 +15,12 @@ from cimstudy.analog.converters import Conversion, accumulates, conversion_of, m
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive, passed, passes
 from cimstudy.analog.levels import Array, real_array
-from cimstudy.analog.mapping import COLUMNS_TOGETHER, Layout, column_blocks
+from cimstudy.analog.mapping import BUFFER_ROWS, COLUMNS_TOGETHER, Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
 from cimstudy.analog.redundancy import first_voted, vote
 from cimstudy.analog.written import Outputs, Product, Reader, WrittenMatrix
 from cimstudy.errors import InputError
 from cimstudy.hardware import Differential, Offset
-
-BUFFER_ROWS = 256  # vectors (times input pulses) of one product
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Self
 import numba
 import numpy as np
 
+from cimstudy.analog.vectors import bits_of, float_of, use_wide_vectors
 from cimstudy.errors import InputError
 
 LANES = 16  # counters in a block
@@ -91,43 +92,56 @@ def philox(key0, key1, counter):
 
 
 @numba.njit(cache=True, nogil=True)
-def words_to_normals(words, tails, logs, z):
-    """Standard normals `z` (n,) float32 from random `words` (n,) uint32; `tails`, `logs` (n,) float32 are scratch.
+def words_to_normals(words, logs, z):
+    """Standard normals `z` (n,) float32 from random `words` (n,) uint32; `logs` (n,) float32 is scratch.
 
     n : a multiple of BLOCK.  The lowest 31 bits give the distance of the uniform from its end, exact also for small
     distances, so the normals reach to 6.2; the highest bit gives the sign.
     """
-    central_normals(words, tails, logs, z)
-    correct_far_normals(words, tails, logs, z)
+    central_normals(words, logs, z)
+    correct_far_normals(words, logs, z)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def tail_of(word):
+    """Distance of a word's uniform number in (0, 1) from its end."""
+    return (np.float32(np.int32(word & np.uint32(BITS))) + np.float32(0.5)) * np.float32(2.0**-31)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def sign_of(word):
+    """1 or -1."""
+    return np.float32(1) - np.float32(2) * np.float32(np.int32(word >> np.uint32(31)))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def log_of(x):
+    """Logarithm: exponent and mantissa in [sqrt(1/2), sqrt(2)), then a polynomial fitted to 5e-8."""
+    shifted = bits_of(x) - np.int32(0x3F3504F3)
+    exponent = np.float32(shifted >> np.int32(23))
+    f = float_of((shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3)) - np.float32(1)
+    p = np.float32(0.0927221426)
+    p = p * f - np.float32(0.141184249)
+    p = p * f + np.float32(0.146763966)
+    p = p * f - np.float32(0.165928563)
+    p = p * f + np.float32(0.199851278)
+    p = p * f - np.float32(0.250009217)
+    p = p * f + np.float32(0.333334103)
+    return exponent * np.float32(0.693147181) + (f - np.float32(0.5) * f * f + f * f * f * p)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def central_normals(words, tails, logs, z):
-    """Normals by the polynomial of the middle.
+def central_normals(words, logs, z):
+    """Normals by the polynomial of the middle. Leaves -log(1 - x**2) of the uniform x in (-1, 1) in `logs`.
 
-    For the uniform x in (-1, 1), leaves |x| in `tails` and -log(1 - x**2) in `logs`.
+    Two loops: one has more steps than a processor looks ahead.
     """
-    bits = logs.view(np.int32)
+    use_wide_vectors()
     for i in range(len(words)):
-        tail = (np.float32(np.int32(words[i] & np.uint32(0x7FFFFFFF))) + np.float32(0.5)) * np.float32(2.0**-31)
-        tails[i] = tail
-        logs[i] = tail * (np.float32(2) - tail)  # (1 - x)(1 + x)
+        tail = tail_of(words[i])
+        logs[i] = -log_of(tail * (np.float32(2) - tail))  # (1 - x)(1 + x)
     for i in range(len(words)):
-        # log: exponent and mantissa in [sqrt(1/2), sqrt(2)), then a polynomial fitted to 5e-8
-        shifted = bits[i] - np.int32(0x3F3504F3)
-        exponent = np.float32(shifted >> np.int32(23))
-        bits[i] = (shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3)
-        tails[i] = np.float32(1) - tails[i]
-        f = logs[i] - np.float32(1)
-        p = np.float32(0.0927221426)
-        p = p * f - np.float32(0.141184249)
-        p = p * f + np.float32(0.146763966)
-        p = p * f - np.float32(0.165928563)
-        p = p * f + np.float32(0.199851278)
-        p = p * f - np.float32(0.250009217)
-        p = p * f + np.float32(0.333334103)
-        w = -(exponent * np.float32(0.693147181) + (f - np.float32(0.5) * f * f + f * f * f * p))
-        a = w - np.float32(2.5)
+        a = logs[i] - np.float32(2.5)
         centre = np.float32(2.81022636e-08)
         centre = centre * a + np.float32(3.43273939e-07)
         centre = centre * a - np.float32(3.5233877e-06)
@@ -137,13 +151,12 @@ def central_normals(words, tails, logs, z):
         centre = centre * a - np.float32(0.00417768164)
         centre = centre * a + np.float32(0.246640727)
         centre = centre * a + np.float32(1.50140941)
-        sign = np.float32(1) - np.float32(2) * np.float32(np.int32(words[i] >> np.uint32(31)))
-        z[i] = sign * (np.float32(1.41421356) * tails[i] * centre)
-        logs[i] = w
+        x = np.float32(1) - tail_of(words[i])
+        z[i] = sign_of(words[i]) * (np.float32(1.41421356) * x * centre)
 
 
 @numba.njit(cache=True, nogil=True)
-def correct_far_normals(words, tails, logs, z):
+def correct_far_normals(words, logs, z):
     """Put those right that are far from the middle. They are one in 300: not worth vector instructions for all."""
     for start in range(0, len(words), BLOCK):
         first = np.uintp(start)  # indices without sign need no check for negative ones
@@ -154,12 +167,12 @@ def correct_far_normals(words, tails, logs, z):
             for lane in range(BLOCK):
                 i = first + np.uintp(lane)
                 if np.int32(words[i] & np.uint32(BITS)) < FAR and logs[i] >= np.float32(5):
-                    z[i] = far_normal(words[i], tails[i], logs[i])
+                    z[i] = far_normal(words[i], logs[i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def far_normal(word, x, w):
-    """The normal of a word, by the polynomial of the ends. x, w : as `central_normals` leaves them."""
+def far_normal(word, w):
+    """The normal of a word, by the polynomial of the ends. w : as `central_normals` leaves it."""
     b = np.sqrt(w) - np.float32(3)
     outer = np.float32(-0.000200214257)
     outer = outer * b + np.float32(0.000100950558)
@@ -170,16 +183,16 @@ def far_normal(word, x, w):
     outer = outer * b + np.float32(0.00943887047)
     outer = outer * b + np.float32(1.00167406)
     outer = outer * b + np.float32(2.83297682)
-    sign = np.float32(1) - np.float32(2) * np.float32(np.int32(word >> np.uint32(31)))
-    return sign * (np.float32(1.41421356) * x * outer)
+    x = np.float32(1) - tail_of(word)
+    return sign_of(word) * (np.float32(1.41421356) * x * outer)
 
 
 @numba.njit(cache=True, nogil=True)
-def draw_blocks(key, plane, places, z, words, tails, logs):
+def draw_blocks(key, plane, places, z, words, logs):
     """Fill `z` (BATCH * BLOCK,) with the normals of BATCH blocks.
 
     key : (2,) uint32.  plane : uint32.  places : (BATCH, 2) int64, the row and the block of columns of each.
-    words, tails, logs : scratch like `z`.  Column 64 b + 16 w + l is word w of counter 16 b + l of its row.
+    words, logs : scratch like `z`.  Column 64 b + 16 w + l is word w of counter 16 b + l of its row.
     """
     for block in range(BATCH):
         row = places[block, 0]
@@ -197,7 +210,7 @@ def draw_blocks(key, plane, places, z, words, tails, logs):
             words[block * BLOCK + LANES + lane] = x1
             words[block * BLOCK + 2 * LANES + lane] = x2
             words[block * BLOCK + 3 * LANES + lane] = x3
-    words_to_normals(words, tails, logs, z)
+    words_to_normals(words, logs, z)
 
 
 @lru_cache(maxsize=1024)
@@ -216,7 +229,6 @@ def fill_normals(key, plane, first_row, first_column, out):
     places = np.zeros((BATCH, 2), np.int64)
     z = np.empty(BATCH * BLOCK, np.float32)
     words = np.empty(BATCH * BLOCK, np.uint32)
-    tails = np.empty(BATCH * BLOCK, np.float32)
     logs = np.empty(BATCH * BLOCK, np.float32)
     flat = out.reshape(-1)
     for start in range(0, rows * across, BATCH):
@@ -225,9 +237,9 @@ def fill_normals(key, plane, first_row, first_column, out):
             places[block, 0] = first_row + (start + block) // across
             places[block, 1] = first_column // BLOCK + (start + block) % across
         if count == BATCH and columns % BLOCK == 0:  # in place
-            draw_blocks(key, plane, places, flat[start * BLOCK : (start + BATCH) * BLOCK], words, tails, logs)
+            draw_blocks(key, plane, places, flat[start * BLOCK : (start + BATCH) * BLOCK], words, logs)
             continue
-        draw_blocks(key, plane, places, z, words, tails, logs)
+        draw_blocks(key, plane, places, z, words, logs)
         for block in range(count):
             row = (start + block) // across
             column = (start + block) % across * BLOCK
