@@ -34,8 +34,8 @@ def areas(run: Run, held: Mapping[Setting, Pair], kv_bits: Any) -> dict[str, Any
         "tile": tiles * scaling.area("edram", "bus", "router"),
         "digital": macs * (scaling.area("mac_unit") + products_area(run)) + lanes * scaling.area("vector_unit"),
         "nonlinear": lanes * total(unit.area for unit in units_of(run)),
-        "link": np.where(chips > 1, chips, 0) * event("link", "area"),
-        "memory": kv_bits * event("sram_cell", "area_F2") * np.square(scaling.node),
+        "link": chips * (chips > 1) * event("link", "area"),
+        "memory": kv_bits * (event("sram_cell", "area_F2") * np.square(scaling.node)) if np.any(kv_bits) else 0.0,
     }
     said = numbers["architecture.chips.area"]
     if np.isnan(said).all():

@@ -69,15 +69,22 @@ def sum_of_larger(floor: Any, line: tuple[Any, Any], ends: tuple[Any, Any]) -> A
     low, high = ends
     rising = np.greater(slope, 0)
     crossing = np.floor(np.divide(np.subtract(floor, offset), np.where(rising, slope, 1.0)))
-    flat = np.where(np.greater(floor, offset), high, low)  # the last c at which the floor counts, of a level line
-    last = np.clip(np.where(rising, crossing, flat), low, high)
-    return np.multiply(floor, last - low) + slope * (sum_to(high) - sum_to(last)) + offset * (high - last)
+    if not np.all(rising):  # of a level line, the last c at which the floor counts
+        crossing = np.where(rising, crossing, np.where(np.greater(floor, offset), high, low))
+    last = np.minimum(np.maximum(crossing, low), high)
+    rest = np.subtract(high, last)
+    return np.multiply(floor, last - low) + rest * (np.multiply(slope, 0.5) * (last + 1 + high) + offset)
 
 
 def total(values: Iterable[Any]) -> Any:
-    """The sum of numbers and arrays; 0.0 of none. Unlike `sum` it does not begin by adding an array to 0."""
-    found = tuple(values)
+    """The sum of numbers and arrays; 0.0 of none. Unlike `sum` it adds no plain 0 to an array."""
+    found = tuple(value for value in values if not is_nothing(value))
     return functools.reduce(operator.add, found) if found else 0.0
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a value is a plain 0, as what does not happen at any point has it."""
+    return isinstance(value, float) and value == 0
 
 
 def ratio(first: Any, second: Any) -> Any:

@@ -47,16 +47,23 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Span:
-    """Tokens from after `start` to `stop`, each of which sees those up to itself; or all see all (`causal=False`)."""
+    """So many tokens after `start`, each of which sees those up to itself; or all see all (`causal=False`)."""
 
     start: Any
-    stop: Any
+    tokens: Any
     causal: bool = True
 
     @cached_property
-    def tokens(self) -> Any:
-        """How many."""
-        return np.subtract(self.stop, self.start)
+    def stop(self) -> Any:
+        """The last of them."""
+        return np.add(self.start, self.tokens)
+
+    @cached_property
+    def unlimited(self) -> Any:
+        """Pairs in one layer, where a token sees all that it may."""
+        if not self.causal:
+            return self.tokens * self.stop
+        return self.tokens * ((self.start + 1 + self.stop) / 2)
 
     def pairs(self, group: Attention) -> Any:
         """Pairs in one layer of a group."""
@@ -64,8 +71,10 @@ class Span:
 
     def within(self, window: Any) -> Any:
         """Pairs in one layer, where a token sees at most so many; None: all."""
+        if window is None:
+            return self.unlimited
         if not self.causal:
-            return self.tokens * (self.stop if window is None else np.minimum(self.stop, window))
+            return self.tokens * np.minimum(self.stop, window)
         return counts.seen(self.stop, window) - counts.seen(self.start, window)
 
     def blocks(self, group: Attention, size: Any) -> Any:
@@ -99,10 +108,15 @@ def stages(timing: Timing, span: Span) -> Any:
     edges = sorted({window for window in windows if window is not None})
     found, below = 0.0, 0.0
     for edge in [*edges, np.inf]:
-        low, high = (np.clip(end, below, edge) for end in (span.start, span.stop))
+        low, high = (within(end, below, edge) for end in (span.start, span.stop))
         found = found + counts.sum_of_larger(timing.longest, line_of(timing, edge), (low, high))
         below = edge
     return found
+
+
+def within(end: Any, below: float, edge: float) -> Any:
+    """An end of a span, at least `below` and at most `edge`."""
+    return end if (below, edge) == (0, np.inf) else np.clip(end, below, edge)
 
 
 def line_of(timing: Timing, edge: float) -> tuple[Any, Any]:
@@ -127,7 +141,8 @@ def shared(timing: Timing, seen: Callable[[Attention], Any]) -> Any:
 def first_token(timing: Timing, prefill: Span) -> Any:
     """Time until the first token with full pipelining, s: the last token's pass, and a stage for each before it."""
     last = np.maximum(np.subtract(prefill.stop, 1), 0)
-    passing = streamed(timing, Span(start=last, stop=prefill.stop), np.minimum(prefill.stop, 1))
+    followed = np.minimum(prefill.stop, 1)
+    passing = streamed(timing, Span(start=last, tokens=followed), followed)
     if prefill.causal:
-        return passing + stages(timing, Span(start=0, stop=last))
+        return passing + stages(timing, Span(start=0.0, tokens=last))
     return passing + stages(timing, prefill) / np.maximum(prefill.stop, 1) * last

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cimstudy.cost.counts import total
+from cimstudy.cost.counts import is_nothing, total
 from cimstudy.cost.prices import Bill
 
 PHASES = ("prefill", "decode")
@@ -55,7 +55,10 @@ class Ledger:
     def totals(self) -> tuple[Any, Any]:
         """Energy of each phase."""
         first, second = (
-            total(once * uses[phase] for uses, once in self._sums) + self._static[phase] for phase in range(len(PHASES))
+            total(
+                (*(once * uses[phase] for uses, once in self._sums if not is_nothing(uses[phase])), self._static[phase])
+            )
+            for phase in range(len(PHASES))
         )
         return first, second
 
@@ -75,6 +78,11 @@ class Ledger:
                 self._sums[place] = (uses, before + once)
                 return
         self._sums.append((uses, once))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether times of operators are wanted."""
+        return self.time is not None
 
     def spend(self, operator: str, once: Any, uses: Uses) -> None:
         """Enter the time of one use of an operator, one token after another, and how often each phase uses it."""

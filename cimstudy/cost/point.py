@@ -1,7 +1,7 @@
 """The points of one group: every operator enters what it takes, and totals follow."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,13 @@ import numpy as np
 from cimstudy.cost.area import areas, chips_of, static_power
 from cimstudy.cost.counts import ratio, total
 from cimstudy.cost.design import Group
-from cimstudy.cost.dynamic import Attended, entry_bits
+from cimstudy.cost.dynamic import entry_bits
 from cimstudy.cost.kv import lifetime
 from cimstudy.cost.ledger import OPERATIONS, PHASES, Ledger
-from cimstudy.cost.run import Layers, Pair, Run, Setting, run_of
+from cimstudy.cost.run import Pair, Run, Setting, run_of
 from cimstudy.cost.shapes import ModelShape
 from cimstudy.cost.stock import held_of, programming, stocks_of, utilisation
-from cimstudy.cost.taken import Parts, Taking, attended, steps_of
+from cimstudy.cost.taken import Parts, Taken, Taking, attended, steps_of
 from cimstudy.cost.times import link_time, speeds, timings_of
 from cimstudy.cost.validity import reasons
 
@@ -37,8 +37,10 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     power = static_power(group, area)
     speed = speeds(run, timings_of(run, steps, parts, chips))
     enter(run, ledger, steps, parts)
-    enter_vectors(run, ledger)
     enter_links(run, ledger, chips)
+    if ledger.is_timed:
+        enter_times(run, ledger, steps, parts)
+        ledger.spend("ffn_down", link_time(run, chips), run.tokens)
     ledger.leak((power * speed["prefill"], power * speed["decode"]))
     code = reasons(run, kv_bits / BYTE, chips)
     found = totals(run, ledger, speed) | {
@@ -56,51 +58,55 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     return found | (details(run, ledger, steps, parts, area) if breakdown else {})
 
 
+def phases_of(run: Run, taking: Taken | Taking, *, last_only: bool) -> list[tuple[int, Pair]]:
+    """The phases of which a product takes something of its own, and the tokens of each."""
+    if taking.alike:
+        return [(1, run.ends if last_only else run.tokens)]
+    return [(0, run.read), (1, run.written)]
+
+
 def enter(run: Run, ledger: Ledger, steps: list[Taking], parts: Parts) -> None:
-    """Energies and times of all products."""
+    """Energies of all operators."""
     for step in steps:
-        all_tokens = run.ends if step.last_only else run.tokens
         for taken in step.products:
-            for phase, tokens in [(1, all_tokens)] if taken.alike else [(0, run.read), (1, run.written)]:
+            for phase, tokens in phases_of(run, taken, last_only=step.last_only):
                 ledger.pay(step.operator, taken.uses[phase].energies, tokens, taken.product.used)
-        for phase, tokens in [(1, all_tokens)] if step.alike else [(0, run.read), (1, run.written)]:
+    for layers, products in parts:
+        for name, part in products.items():
+            ledger.pay(name, part.per_pair, layers.computed[name])
+            ledger.pay(name, part.per_token, run.tokens, layers.shape.layers)
+            if part.per_block:
+                ledger.pay(name, part.per_block, layers.blocks(part.block))
+    for name, elements, setting, uses in elements_of(run):
+        ledger.pay(name, setting.units[name].energies, uses, elements)
+
+
+def enter_times(run: Run, ledger: Ledger, steps: list[Taking], parts: Parts) -> None:
+    """Times of all operators."""
+    for step in steps:
+        for phase, tokens in phases_of(run, step, last_only=step.last_only):
             ledger.spend(step.operator, step.time(phase), tokens)
     for layers, products in parts:
         for name, part in products.items():
-            enter_attended(run, ledger, layers, (name, part))
+            ledger.spend(name, part.pair_time, layers.computed[name])
+            ledger.spend(name, layers.shape.layers * part.token_time, run.tokens)
+    for name, elements, setting, uses in elements_of(run):
+        ledger.spend(name, elements * setting.element_time(name), uses)
 
 
-def enter_attended(run: Run, ledger: Ledger, layers: Layers, product: tuple[str, Attended]) -> None:
-    """Energies and times of a product of attention."""
-    (name, part), count = product, layers.shape.layers
-    ledger.pay(name, part.per_pair, layers.computed[name])
-    ledger.pay(name, part.per_token, run.tokens, count)
-    if part.per_block:
-        ledger.pay(name, part.per_block, layers.blocks(part.block))
-    ledger.spend(name, part.pair_time, layers.computed[name])
-    ledger.spend(name, count * part.token_time, run.tokens)
-
-
-def enter_vectors(run: Run, ledger: Ledger) -> None:
-    """Energies and times of softmax, norms and activations."""
+def elements_of(run: Run) -> Iterator[tuple[str, Any, Setting, Pair]]:
+    """Elements of softmax, norms and activations for each pair or token, and how many of these each phase has."""
     for layers in run.attention:
-        enter_elements(ledger, "softmax", layers.shape.heads, layers.settings["softmax"], layers.computed["values"])
+        yield "softmax", layers.shape.heads, layers.settings["softmax"], layers.computed["values"]
     for name, parts in run.elements.items():
         for elements, setting in parts:
-            enter_elements(ledger, name, elements, setting, run.tokens)
-
-
-def enter_elements(ledger: Ledger, name: str, elements: Any, setting: Setting, uses: Pair) -> None:
-    """Energy and time of softmax, norms or activations. elements : for each pair or token; uses : how many of these."""
-    ledger.pay(name, setting.units[name].energies, uses, elements)
-    ledger.spend(name, elements * setting.element_time(name), uses)
+            yield name, elements, setting, run.tokens
 
 
 def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
-    """Energy and time between chips: what leaves the layers of one goes to the next."""
-    bits = (chips - 1) * run.shape.width * run.group.numbers["crossbar.input_bits"]
+    """Energy between chips: what leaves the layers of one goes to the next."""
+    bits = (chips - 1) * (run.shape.width * run.group.numbers["crossbar.input_bits"])
     ledger.pay("ffn_down", {"link": bits * run.events.bit_between_chips}, run.tokens)
-    ledger.spend("ffn_down", link_time(run, chips), run.tokens)
 
 
 def totals(run: Run, ledger: Ledger, speed: Mapping[str, Any]) -> dict[str, Any]:

@@ -157,8 +157,8 @@ def run_of(shape: ModelShape, group: Group) -> Run:
     """A network on the points of a group."""
     base = Setting(group=group, events=events_of(group))
     read, written = group.numbers["workload.prefill"], group.numbers["workload.decode"]
-    prefill = Span(start=0.0, stop=read, causal=shape.causal)
-    decode = Span(start=read, stop=read + written)
+    prefill = Span(start=0.0, tokens=read, causal=shape.causal)
+    decode = Span(start=read, tokens=written)
     whole = Layers(shape=shape, settings=dict.fromkeys(ATTENTION, base), spans=(prefill, decode))
     return Run(
         shape=shape,

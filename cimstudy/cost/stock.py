@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cimstudy.cost import dynamic, search
-from cimstudy.cost.counts import ratio, total
+from cimstudy.cost.counts import is_nothing, ratio, total
 from cimstudy.cost.run import Pair, Run, Setting
 from cimstudy.cost.static import Use
 from cimstudy.cost.taken import Taking
@@ -53,16 +53,17 @@ def held_of(run: Run, stocks: Mapping[Setting, Stock]) -> dict[Setting, Pair]:
     for setting in dict.fromkeys((*stocks, *kept)):
         stock, others = stocks.get(setting, NOTHING), kept[setting]
         found[setting] = (
-            stock.arrays + batch * total(first for first, _ in others),
-            stock.sram_arrays + batch * total(second for _, second in others),
+            total((stock.arrays, *(batch * first for first, _ in others if not is_nothing(first)))),
+            total((stock.sram_arrays, *(batch * second for _, second in others if not is_nothing(second)))),
         )
     return found
 
 
 def utilisation(stocks: Mapping[Setting, Stock]) -> Any:
     """Share of the cells of weight arrays that hold weights; NaN without any."""
-    used = total(stock.cells + stock.sram_cells for stock in stocks.values())
-    return ratio(used, total((stock.arrays + stock.sram_arrays) * size(setting) for setting, stock in stocks.items()))
+    used = total(total((stock.cells, stock.sram_cells)) for stock in stocks.values())
+    arrays = [(total((stock.arrays, stock.sram_arrays)), size(setting)) for setting, stock in stocks.items()]
+    return ratio(used, total(count * cells for count, cells in arrays))
 
 
 def size(setting: Setting) -> Any:
@@ -73,6 +74,6 @@ def size(setting: Setting) -> Any:
 def programming(stocks: Mapping[Setting, Stock]) -> Any:
     """Energy of writing all weights once, J."""
     return total(
-        stock.cells * setting.events.cells.write_energy + stock.sram_cells * setting.events.sram_write
+        total((stock.cells * setting.events.cells.write_energy, stock.sram_cells * setting.events.sram_write))
         for setting, stock in stocks.items()
     )

@@ -18,7 +18,7 @@ def link_time(run: Run, chips: Any) -> Any:
     """Time of a token on its way from chip to chip, s."""
     given = run.group.numbers["architecture.links.bandwidth"]
     bandwidth = np.where(np.isnan(given), event("link", "bandwidth"), given)
-    return (chips - 1) * run.shape.width * run.group.numbers["crossbar.input_bits"] / bandwidth
+    return (chips - 1) * (run.shape.width * run.group.numbers["crossbar.input_bits"] / bandwidth)
 
 
 def timings_of(run: Run, steps: list[Taking], parts: Parts, chips: Any) -> tuple[Timing, Timing]:
@@ -36,10 +36,9 @@ def timing_of(run: Run, phase: int, steps: list[Taking], parts: Parts, chips: An
     for _, products in parts:
         for part in products.values():
             longest = np.maximum(longest, part.token_time)
-    for step in steps:
-        for taken in step.products:
-            if not taken.uses[phase].shared:
-                longest = np.maximum(longest, taken.uses[phase].time)
+    uses = [taken.uses[phase] for step in steps for taken in step.products]
+    for time in {id(use.time): use.time for use in uses if not use.shared}.values():  # once where they are one
+        longest = np.maximum(longest, time)
     return Timing(
         static=total(step.time(phase) for step in steps if not step.last_only),
         head=total(step.time(phase) for step in steps if step.last_only),

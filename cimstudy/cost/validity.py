@@ -44,22 +44,23 @@ def reasons(run: Run, kv_bytes: Any, chips: Any) -> Any:
         room = np.minimum(room, chips * numbers["architecture.buffers.capacity"])
     searching = run.attention if kind in SEARCHING else ()
     searched = all("search" in layers.products for layers in searching)
-    return (
-        1 * (kv_bytes > room)
-        + 2 * (chips > numbers["architecture.chips.count"])
-        + 4 * any_of(own.numbers["device.rewritable"] == 0 for engine, own in placed if engine == "dynamic-crossbar")
-        + 8 * any(engine_of("search", layers.settings["search"].group) == "cam" for layers in searching)
-        + 16 * (kept and not {engine for engine, _ in placed} <= {"dynamic-crossbar", "sram-cim"})
-        + 32 * (tokens > (shape.context or np.inf))
-        + 64 * (numbers["overrides"] > 0)
-        + 128 * unknown_keys(run)
-        + 256 * (numbers["architecture.redundancy"] > 0)
-        + 512 * (not searched)
-        + 1024 * (kind in {"decomposed", "fused"})
-        + 2048 * (kind == "early_exit" or (kind == "token_pruning" and not shape.causal))
-        + 4096 * (kind in {"cascaded", "gain_cell"})
-        + 8192 * any_of(unknown_cells(setting.group) for setting in run.settings)
-    )
+    found = {
+        1: kv_bytes > room,
+        2: chips > numbers["architecture.chips.count"],
+        4: any_of(own.numbers["device.rewritable"] == 0 for engine, own in placed if engine == "dynamic-crossbar"),
+        8: any(engine_of("search", layers.settings["search"].group) == "cam" for layers in searching),
+        16: kept and not {engine for engine, _ in placed} <= {"dynamic-crossbar", "sram-cim"},
+        32: tokens > (shape.context or np.inf),
+        64: numbers["overrides"] > 0,
+        128: unknown_keys(run),
+        256: numbers["architecture.redundancy"] > 0,
+        512: not searched,
+        1024: kind in {"decomposed", "fused"},
+        2048: kind == "early_exit" or (kind == "token_pruning" and not shape.causal),
+        4096: kind in {"cascaded", "gain_cell"},
+        8192: any_of(unknown_cells(setting.group) for setting in run.settings),
+    }
+    return total(code * flags for code, flags in found.items() if np.any(flags))
 
 
 def any_of(found: Iterable[Any]) -> Any:
