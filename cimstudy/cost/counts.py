@@ -56,8 +56,7 @@ def tiles_seen(n: Any, window: int | None, size: Any) -> Any:
     """Sum over tokens 1 ... n of the blocks of `size` that hold the tokens that each sees."""
     inside = n if window is None else np.minimum(n, window)
     whole = np.floor(np.divide(inside, size))
-    rest = np.subtract(inside, whole * size)
-    total = size * sum_to(whole) + rest * (whole + 1)
+    total = (whole + 1) * (inside - whole * np.multiply(size, 0.5))  # size (1 + ... + whole), and the rest
     if window is None:
         return total
     return total + np.subtract(n, inside) * np.ceil(np.divide(window, size))

@@ -68,6 +68,8 @@ class Ledger:
         self._add(whole * count, uses)
         if self.energy is not None:
             for phase, times in enumerate(uses):
+                if is_nothing(times):
+                    continue
                 place, often = self.energy[phase, OPERATIONS.index(operator)], times * count
                 for component, energy in energies.items():
                     place[COMPONENTS.index(component)] += energy * often

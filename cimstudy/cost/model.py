@@ -60,8 +60,11 @@ def cost(shape: ModelShape, work: Work, design: Mapping[str, Any], *, breakdown:
     whole = completed({**work.entries(), **design})
     quantities = QUANTITIES | (BREAKDOWN if breakdown else {})
     lengths = {"point": whole.points, **{name: len(labels) for name, labels in COORDINATES.items()}}
-    values = {
-        name: np.empty([lengths[dim] for dim in quantity.dims], quantity.dtype) for name, quantity in quantities.items()
+    totals = np.empty((len(QUANTITIES), whole.points))  # in one piece, which takes large pages of memory
+    values = dict(zip(QUANTITIES, totals, strict=True)) | {
+        name: np.empty([lengths[dim] for dim in quantities[name].dims], quantities[name].dtype)
+        for name in quantities
+        if name not in QUANTITIES
     }
     for group in groups(whole, CHUNK):
         found = evaluate(shape, group, breakdown=breakdown)

@@ -1,5 +1,6 @@
 """Prices: what an event takes, by component; and bills, which count events whose prices are shared by many."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,9 @@ class Bill:
         return total(count * price.whole for count, price in self.lines)
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        """By component, once for each line that has it."""
+        """By component."""
+        found: dict[str, list[Any]] = defaultdict(list)
         for count, price in self.lines:
             for component, energy in price.energies.items():
-                yield component, count * energy
+                found[component].append(count * energy)
+        return ((component, total(parts)) for component, parts in found.items())
