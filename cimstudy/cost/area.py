@@ -13,15 +13,16 @@ from cimstudy.cost.events import Scaling
 from cimstudy.cost.nonlinear import Unit
 from cimstudy.cost.run import Pair, Run, Setting
 
-AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory")
+AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory", "dram")
 
-LEAKING = tuple(name for name in AREAS if name not in {"cell", "link"})
+LEAKING = tuple(name for name in AREAS if name not in {"cell", "link", "dram"})
 
 
-def areas(run: Run, held: Mapping[Setting, Pair], kv_bits: Any) -> dict[str, Any]:
+def areas(run: Run, held: Mapping[Setting, Pair], kv_bits: Any, dram: Any) -> dict[str, Any]:
     """Area of each part, m2: its share, where the area of a chip is said.
 
-    held : analog and SRAM arrays of each setting.  kv_bits : of keys and values in buffers.
+    held : analog and SRAM arrays of each setting.  kv_bits : of keys and values in buffers.  dram : area of the memory
+    beside the chips, m2.
     """
     numbers, scaling = run.group.numbers, run.events.scaling
     arrays = total(total(pair) for pair in held.values())
@@ -39,9 +40,9 @@ def areas(run: Run, held: Mapping[Setting, Pair], kv_bits: Any) -> dict[str, Any
     }
     said = numbers["architecture.chips.area"]
     if np.isnan(said).all():
-        return found
+        return found | {"dram": dram}
     share = np.where(np.isnan(said), 1.0, chips * said / total(found.values()))
-    return {name: area * share for name, area in found.items()}
+    return {**{name: area * share for name, area in found.items()}, "dram": dram}
 
 
 def products_area(run: Run) -> Any:

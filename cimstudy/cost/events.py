@@ -106,6 +106,7 @@ class Memory:
 
     energy: Any  # J a bit
     bandwidth: Any  # bit/s
+    area: Any = 0.0  # m2 a bit, of a memory beside the chip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -271,12 +272,13 @@ def memory_of(group: Group, scaling: Scaling, engine: str) -> Memory:
     return Memory(
         energy=unless_said(numbers["architecture.kv.energy"], known.energy),
         bandwidth=unless_said(numbers["architecture.kv.bandwidth"], known.bandwidth),
+        area=known.area,
     )
 
 
 def memory(name: str) -> Memory:
     """A memory beside the chip."""
-    return Memory(energy=event(name, "energy"), bandwidth=event(name, "bandwidth"))
+    return Memory(energy=event(name, "energy"), bandwidth=event(name, "bandwidth"), area=event(f"{name}_area", "area"))
 
 
 def multiply_accumulate(scaling: Scaling, widths: tuple[Any, Any]) -> Any:

@@ -10,6 +10,7 @@ from cimstudy.cost.area import areas, chips_of, static_power
 from cimstudy.cost.counts import ratio, total
 from cimstudy.cost.design import Group
 from cimstudy.cost.dynamic import entry_bits
+from cimstudy.cost.events import Memory, memory_of
 from cimstudy.cost.kv import lifetime
 from cimstudy.cost.ledger import OPERATIONS, PHASES, Ledger
 from cimstudy.cost.run import Pair, Run, Setting, run_of
@@ -33,7 +34,9 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     arrays = total(total(pair) for pair in held.values())
     kv_bits = kept_bits(run)
     chips = chips_of(group, arrays)
-    area = areas(run, held, kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0)
+    buffered = kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0
+    dram = total((*(stock.memory_area for stock in stocks.values()), kept_area(run)))
+    area = areas(run, held, buffered, dram)
     power = static_power(group, area)
     speed = speeds(run, timings_of(run, steps, parts, chips))
     enter(run, ledger, steps, parts)
@@ -129,6 +132,23 @@ def kept_bits(run: Run) -> Any:
         for layers in run.attention
         for name in ("scores", "values")
     )
+
+
+def kept_area(run: Run) -> Any:
+    """Area of the memory beside the chips that holds keys and values, m2."""
+    if run.group.choices["architecture.kv.location"] in {"array", "buffer"}:
+        return 0.0
+    tokens = run.decode.stop * run.group.numbers["workload.batch"]
+    placed = [(name, layers, layers.settings[name]) for layers in run.attention for name in ("scores", "values")]
+    return tokens * total(
+        entry_bits(own.group) * (layers.shape.kv_elements / 2 * memory_at(own, name).area)
+        for name, layers, own in placed
+    )
+
+
+def memory_at(setting: Setting, name: str) -> Memory:
+    """Where a product of attention reads keys or values."""
+    return memory_of(setting.group, setting.events.scaling, setting.group.choices[f"architecture.placement.{name}"])
 
 
 def traffic(run: Run) -> Any:

@@ -37,7 +37,7 @@ QUANTITIES = {
     ),
     "power": Quantity(meaning="mean power while tokens are written, or while one is read", units="W", better="lower"),
     "static_power": Quantity(meaning="power that leaks", units="W", better="lower"),
-    "area": Quantity(meaning="area of all chips", units="m2", better="lower"),
+    "area": Quantity(meaning="area of all chips, and of the memory beside them", units="m2", better="lower"),
     "arrays": Quantity(meaning="arrays, those that hold keys and values included", better="lower"),
     "chips": Quantity(meaning="chips that hold them", better="lower"),
     "utilisation": Quantity(meaning="share of the cells of weight arrays that hold weights", better="higher"),

@@ -31,6 +31,7 @@ class Use:
     sram_arrays: Any = 0.0
     cells: Any = 0.0  # analog ones that hold weights
     sram_cells: Any = 0.0
+    memory_area: Any = 0.0  # m2, of what holds weights beside the chip
 
 
 def traffic(group: Group, inputs: Any, outputs: Any) -> Any:
@@ -108,6 +109,7 @@ def beside_memory(name: str) -> Callable[[Product, Group, Events, Any], Use]:
             },
             time=np.maximum(weights / speed, bits / where.bandwidth),
             shared=True,
+            memory_area=product.weights * numbers["crossbar.weight_bits"] * where.area,
         )
 
     return run

@@ -20,9 +20,10 @@ class Stock:
     sram_arrays: Any
     cells: Any
     sram_cells: Any
+    memory_area: Any
 
 
-NOTHING = Stock(arrays=0.0, sram_arrays=0.0, cells=0.0, sram_cells=0.0)
+NOTHING = Stock(arrays=0.0, sram_arrays=0.0, cells=0.0, sram_cells=0.0, memory_area=0.0)
 
 
 def stocks_of(steps: list[Taking]) -> dict[Setting, Stock]:

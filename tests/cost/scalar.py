@@ -530,8 +530,26 @@ def total_area(point, analog, sram):
     )
     area = cells + links + other
     said = chips * point.said("architecture.chips.area", area / chips)
+    beside = memory_beside(point, tokens * point.shape.kv_elements / 2)
     leak = 5348.8 * 32 / point.nm * d["architecture.logic.leakage_scale"] * other * said / area
-    return said, leak, chips, kept
+    return said + beside, leak, chips, kept
+
+
+def memory_beside(point, entries):
+    """Area of dies that hold weights of engines that read them, and keys and values."""
+    d, area = point.d, 0.0
+    for product in point.shape.products:
+        engine = d[f"architecture.placement.{KINDS[product.operator]}"]
+        if engine in {"digital", "near-memory"}:
+            bit = 10.7e-15 if engine == "near-memory" else 6.4e-15
+            area += product.count * product.rows * product.columns * d["crossbar.weight_bits"] * bit
+    if d["architecture.kv.location"] not in {"hbm", "lpddr"}:
+        return area
+    for operator in ("scores", "values"):
+        near = d[f"architecture.placement.{operator}"] == "near-memory"
+        bit = 10.7e-15 if near else {"hbm": 6.4e-15, "lpddr": 5e-15}[d["architecture.kv.location"]]
+        area += entries * d["architecture.kv.bits"] * bit
+    return area
 
 
 def scalar_cost(shape, design):

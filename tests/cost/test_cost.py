@@ -7,7 +7,7 @@ import pytest
 
 from cimstudy.cost import BREAKDOWN, NUMBERS, QUANTITIES, REASONS, Work, cost, explained, model_shape, roofline
 from cimstudy.cost import model as model_module
-from cimstudy.cost.coefficients import table
+from cimstudy.cost.coefficients import event, table
 from cimstudy.cost.described import design_of
 from cimstudy.errors import InputError
 from cimstudy.hardware import Hardware, presets
@@ -87,6 +87,20 @@ def test_a_batch_shares_the_weights_that_digital_units_read():
     assert memory[0] / memory[1] == pytest.approx(10)
     assert found["arrays"].tolist() == [0, 0]
     assert np.isnan(found["utilisation"]).all()
+
+
+def test_weights_keys_and_values_beside_the_chip_take_area_there():
+    """Of dies whose density is known; it is no part of a chip's, and does not leak."""
+    engines = dict.fromkeys(("projections", "ffn", "head"), "digital")
+    digital = {f"architecture.placement.{name}": engine for name, engine in engines.items()}
+    found = cost(GPT, WORK, digital | {"architecture.chips.area": np.array([1e-4, 2e-4])}, breakdown=True)
+    dram = found["area_of"][found.coordinates["part"].index("dram")].astype(float)
+    bits = 8 * GPT.weights + 16 * 80 * GPT.kv_elements
+    np.testing.assert_allclose(dram, bits * event("hbm_area", "area"), rtol=1e-6)
+    np.testing.assert_allclose(found["area"] - dram, [1e-4, 2e-4], rtol=1e-6)
+    assert found["static_power"][1] == pytest.approx(2 * found["static_power"][0])
+    held = cost(GPT, WORK, IN_ARRAYS, breakdown=True)
+    assert held["area_of"][held.coordinates["part"].index("dram")] == 0
 
 
 def test_keys_kept_elsewhere_are_written_into_arrays_for_every_token():
