@@ -147,6 +147,7 @@ def compared(figures: dict[tuple[str, str], Figures]) -> Iterator[dict[str, Any]
                 "ours / published": value / theirs,
                 "confidence": published.confidence,
                 "not counted": "; ".join(explained(figures[name, network]["invalid_reason"])),
+                "note": published.note or "",
             }
 
 

@@ -1,5 +1,6 @@
 """Every kind of plot beside `line`: what it shows is what the statistics say."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -261,8 +262,28 @@ def test_a_pareto_plot_is_of_the_selected_points_in_their_colours(traded: xr.Dat
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "c", "front"]
 
 
+def test_a_crowded_front_writes_what_has_room(make: Make) -> None:
+    """Forty points on a curve: some numbers, and no two that overlap."""
+    x = np.repeat(np.geomspace(1e-6, 1e-3, 40)[:, None], 2, axis=1)
+    ds = make({"bits": range(40)}, 1e-3 / x + [0.0, 0.01], attrs={"long_name": "loss", "better": "lower"})
+    attrs = {"units": "J", "long_name": "energy", "better": "lower"}
+    ax = pareto(ds.rename(perplexity="loss").assign(energy=(("point", "trial"), x, attrs)), "loss")
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert 5 < len(boxes) < 40
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_front_of_one_point_has_no_line_to_name(traded: xr.Dataset) -> None:
+    ax = pareto(traded, "loss", select={"name": "b"})
+    assert "front" not in lines(ax)
+    assert texts(ax) == ["1.00"]
+
+
 def test_where_more_is_better_the_front_steps_the_other_way(traded: xr.Dataset) -> None:
-    ds = traded.assign(energy=traded["energy"].assign_attrs(better="higher"))
+    ds = traded.assign({name: traded[name].assign_attrs(better="higher") for name in ("energy", "loss")})
     assert lines(pareto(ds, "loss"))["front"].get_drawstyle() == "steps-pre"
 
 

@@ -33,7 +33,8 @@ from cimstudy.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_WRITTEN = 12  # probabilities that are written beside points
+ROOM = np.array([19.0, 9.0])  # of a probability that is written, points
+ASIDE = (4, 4)  # from its mark, points
 STEPS = {"lower": "steps-post", "higher": "steps-pre"}  # by which side of `x` is better
 STATISTICS = ("mean", "ci_low", "ci_high")
 PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}  # behind a number, over other marks
@@ -50,8 +51,9 @@ def pareto(  # noqa: PLR0913, PLR0917 - all but two have defaults, as in xarray'
     """The mean of a metric over that of the metric `x`, a mark for each point, with 95 % intervals over chips.
 
     `x` defaults to the first other metric of which it is known which side is better, in another unit if there is one.
-    Steps join the front: the points that no other beats in both. Beside them stands the probability that they are on
-    it (paired bootstrap over chips). `hue` is an axis of the study. `select` and `ax` as in `line`.
+    Steps join the front: the points that no other beats in both. Beside them stands, where there is room, the
+    probability that they are on it (paired bootstrap over chips). `hue` is an axis of the study. `select` and `ax`
+    as in `line`.
     Raises InputError for unknown names, for metrics of which no side is better, and where no chip is finished.
     """
     check_plain(ds, metric)
@@ -71,8 +73,10 @@ def pareto(  # noqa: PLR0913, PLR0917 - all but two have defaults, as in xarray'
     with look_of(ax):
         ax = ax or new_axes(height=3.0)
         draw_points(ax, rows, hue)
-        draw_front(ax, rows[rows["front"]].sort_values("x_mean"), step)
+        front = rows[rows["front"]].sort_values("x_mean")
+        draw_front(ax, front, step)
         finish(ax, ds, (metric, x), hue, rows)
+        write_probabilities(ax, front)
     return ax
 
 
@@ -100,17 +104,29 @@ def finish(ax: "Axes", ds: xr.Dataset, metrics: tuple[str, str], hue: str | None
     if reference is not None:
         ax.axvline(reference, color="0.35", linestyle="--", linewidth=1.0, zorder=1)
     bars = f"bars: {100 * CONFIDENCE:g} % intervals of the mean"
-    ax.set_title(sentence([*averaged(rows, bars), "beside the front: its probability"]), loc="left")
+    ax.set_title(
+        sentence([*averaged(rows, bars), "beside the front, where there is room: its probability"]), loc="left"
+    )
     add_legend(ax, "" if hue is None else wrapped(label(ds, hue), 24))
 
 
 def draw_front(ax: "Axes", front: pd.DataFrame, step: str) -> None:
-    """The front as the steps of what is attained, and how probably its points are on it."""
-    (drawn,) = ax.plot(front["x_mean"], front["mean"], drawstyle=step, color="0.8", linewidth=2.5, label="front")
-    drawn.set_zorder(0)
-    if len(front) <= MOST_WRITTEN:
-        for x, y, probability in zip(front["x_mean"], front["mean"], front["probability"], strict=True):
-            ax.annotate(f"{probability:.2f}", (x, y), (4, 4), textcoords="offset points", fontsize=6, bbox=PLATE)
+    """The front as the steps of what is attained; a single point has none."""
+    look: dict[str, Any] = {"drawstyle": step, "color": "0.8", "linewidth": 2.5, "zorder": 0}
+    if len(front) > 1:
+        ax.plot(front["x_mean"], front["mean"], label="front", **look)
+
+
+def write_probabilities(ax: "Axes", front: pd.DataFrame) -> None:
+    """How probably the points of the front are on it, beside those that are not too close to one before."""
+    ax.get_xlim(), ax.get_ylim()  # which fit what is drawn only when they are asked for
+    in_points = 72 / ax.figure.dpi
+    written_at: list[Any] = []
+    for x, y, probability in zip(front["x_mean"], front["mean"], front["probability"], strict=True):
+        place = ax.transData.transform((x, y)) * in_points
+        if all((np.abs(place - other) > ROOM).any() for other in written_at):
+            written_at.append(place)
+            ax.annotate(f"{probability:.2f}", (x, y), ASIDE, textcoords="offset points", fontsize=6, bbox=PLATE)
 
 
 def draw_points(ax: "Axes", rows: pd.DataFrame, hue: str | None) -> None:
