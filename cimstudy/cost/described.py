@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.design import CHOICES, NUMBERS
-from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware, Searched, ThresholdAttention
+from cimstudy.cost.overrides import Overrides, Own
+from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware, Override, Searched, ThresholdAttention
 
 PATHS = (*NUMBERS, *CHOICES)
 Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinct ones, and which of them a point has
@@ -23,6 +24,10 @@ def design_of_points(parts: Parts) -> dict[str, Any]:
     """The same for many points: an entry is one value, or (points,)."""
     design: dict[str, Any] = {}
     for root, (distinct, which) in parts.items():
+        if root == "overrides":
+            own = [[own_of(override) for override in each] for each in distinct]
+            design |= {root: Overrides(distinct=own, which=which)} if any(own) else {}
+            continue
         listed = [stated(root, part) for part in distinct]
         for path in dict.fromkeys(path for entries in listed for path in entries):
             values = np.array([entries.get(path, default(path)) for entries in listed])
@@ -31,25 +36,41 @@ def design_of_points(parts: Parts) -> dict[str, Any]:
     return design
 
 
+def own_of(override: Override) -> Own:
+    """The entries that an override gives: all of each of its parts."""
+    given = dict(override.parts)
+    engine = given.pop("engine", None)
+    return Own(pattern=override.pattern, engine=engine, parts={name: whole(name, part) for name, part in given.items()})
+
+
+def whole(name: str, part: Any) -> dict[str, Any]:
+    """All entries of a part in an override, those that it does not state included."""
+    root = name if name in {"device", "crossbar"} else f"architecture.{name}"
+    return {path: default(path) for path in paths_of(root)} | stated(root, part)
+
+
 def default(path: str) -> Any:
     """What an entry is where nothing is said."""
     return (NUMBERS[path] if path in NUMBERS else CHOICES[path]).default
 
 
 def stated(root: str, part: Any) -> dict[str, Any]:
-    """The entries that a part of a hardware states."""
-    if root == "overrides":
-        return {"overrides": len(part)}
-    mine = {path: value_at(part, path) for path in PATHS if path.partition(".")[0] == root}
+    """The entries that a part of a hardware states. root : the path of the part itself."""
+    mine = {path: value_at(part, path.removeprefix(f"{root}.")) for path in paths_of(root)}
     found = {path: value for path, value in mine.items() if value is not None and not isinstance(value, tuple)}
     if isinstance(part, Architecture):
-        return found | {"architecture.redundancy": part.redundancy is not None} | all_kept(part)
+        return found | all_kept(part)
     return found | coded(part) if isinstance(part, Crossbar) else found
 
 
+def paths_of(root: str) -> list[str]:
+    """All entries within a part."""
+    return [path for path in PATHS if path.startswith(f"{root}.")]
+
+
 def value_at(part: Any, path: str) -> Any:
-    """The value at a path that starts with the part's own name; None if it has no such field, or says nothing there."""
-    for name in path.split(".")[1:]:
+    """The value at a path within a part; None if it has no such field, or says nothing there."""
+    for name in path.split("."):
         part = getattr(part, name, None)
     return part
 

@@ -1,7 +1,8 @@
 """The design under study, as arrays: an entry for each number or choice that costs depend on, by its dotted path."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,13 @@ from numpy.typing import NDArray
 from cimstudy.cost.adc import MODELS, MOST_BITS
 from cimstudy.cost.coefficients import table
 from cimstudy.cost.ledger import OPERATIONS
+from cimstudy.cost.overrides import Applied, Overrides, taken
 from cimstudy.errors import InputError
 
 Array = NDArray[np.float64]
 Numbers = Mapping[str, Array]
+Rows = NDArray[np.intp]
+NO_FACTORS: Mapping[str, Any] = {}
 LARGEST = float(np.finfo(np.float64).max)
 UNSAID = math.nan  # the coefficient files, or the device's technology, say what it is
 
@@ -83,6 +87,7 @@ NUMBERS: Mapping[str, Number] = {
     "crossbar.active_rows": count(math.inf, "rows driven together"),
     "crossbar.cells_per_weight": count(2, "cells side by side that hold a weight"),
     "crossbar.conversions_per_weight": share(1, "converted columns of those; 0: currents are read exactly"),
+    "crossbar.weights.slices": count(1, "slices of a weight"),
     "crossbar.weight_bits": count(8, "bits of a weight"),
     "crossbar.input_bits": count(8, "bits of an input"),
     "crossbar.pulse_bits": count(7, "bits of a pulse that drives a row"),
@@ -103,6 +108,8 @@ NUMBERS: Mapping[str, Number] = {
     "device.cost.write_pulses": count(UNSAID, "pulses of a write that is verified"),
     "device.cost.endurance": Number(default=UNSAID, meaning="pulses that a cell bears"),
     "device.cost.area": Number(default=UNSAID, meaning="squares of the feature size"),
+    "device.faults.stuck_on": share(0.0, "share of cells", most=1.0),
+    "device.faults.stuck_off": share(0.0, "share of cells", most=1.0),
     "device.rewritable": share(1.0, "whether cells are written at inference: 0 or 1", most=1.0),
     "data.drive": share(0.5, "mean square of a row's drive over a full one; bit-serial: share of ones", most=1.0),
     "data.level": share(0.5, "mean of a cell's (g - g_min) / (g_max - g_min)", most=1.0),
@@ -148,8 +155,9 @@ NUMBERS: Mapping[str, Number] = {
     "architecture.logic.macs": count(16384, "8-bit multiply-accumulates a clock of all digital units together"),
     "architecture.logic.lanes": count(1024, "elements a clock of all vector units together"),
     "architecture.logic.clock": Number(default=1e9, meaning="Hz"),
-    "architecture.redundancy": share(0, "whether arrays are redundant: 0 or 1"),
-    "overrides": share(0, "overrides of parts for some operators"),
+    "architecture.redundancy.copies": count(1, "of an array, itself included, on whose outputs there is a vote"),
+    "architecture.redundancy.slices": count(UNSAID, "most significant slices that have copies; unsaid: all"),
+    "architecture.redundancy.share": share(UNSAID, "of places that have a sound cell in one of several arrays", 1.0),
     "architecture.kv.bits": count(16, "of an entry of a key or a value"),
     "architecture.kv.capacity": Number(default=math.inf, meaning="bytes for keys and values of all sequences"),
     "architecture.kv.energy": Number(default=UNSAID, meaning="J a bit read from where keys and values are"),
@@ -171,6 +179,7 @@ CHOICES: Mapping[str, Choice] = {
     "architecture.placement.softmax": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.norm": Choice(allowed=NONLINEAR, meaning="engine"),
     "architecture.placement.activation": Choice(allowed=NONLINEAR, meaning="engine"),
+    "architecture.redundancy.vote": Choice(allowed=("median", "mean"), meaning="of the outputs of copies"),
     "architecture.attention.kind": Choice(allowed=SCHEMES, meaning="scheme of attention"),
     "architecture.softmax.kind": Choice(
         allowed=("exact", "i-bert", "base-2", "constant", "hard-sigmoid", "table", "exp-log", "range-cam"),
@@ -207,6 +216,8 @@ class Whole:
 
     numbers: Numbers
     choices: Mapping[str, NDArray[Any]]
+    overrides: Overrides
+    factors: Numbers  # what some numbers are multiplied by, those of overrides, too
     points: int
 
 
@@ -218,26 +229,54 @@ class Group:
     points: int
     numbers: Numbers  # each (1,) or (points,)
     choices: Mapping[str, str]
+    overrides: tuple[Applied, ...] = ()
 
 
-def completed(design: Mapping[str, Any]) -> Whole:
-    """A design with its defaults.
+def completed(design: Mapping[str, Any], factors: Mapping[str, Any] = NO_FACTORS) -> Whole:
+    """A design with its defaults. factors : what some numbers are multiplied by, those of overrides, too.
 
     Raises InputError for an unknown path, a bad value, or lengths that do not agree.
     """
     for path in design:
-        if path not in NUMBERS and path not in CHOICES and not is_of_operator(path):
-            raise InputError(f"{path}: unknown to the cost of a design; known: {', '.join([*NUMBERS, *CHOICES])}")
+        if path not in NUMBERS and path not in CHOICES and not is_of_operator(path) and path != "overrides":
+            raise InputError(
+                f"{path}: unknown to the cost of a design; known: {', '.join([*NUMBERS, *CHOICES, 'overrides'])}"
+            )
     numbers = {path: number(path, design.get(path, entry.default), entry) for path, entry in NUMBERS.items()}
     for path in filter(is_of_operator, design):
         numbers[path] = number(path, design[path], NUMBERS[path.rpartition(".")[0]])
     choices = {path: choice(path, design.get(path, entry.default), entry) for path, entry in CHOICES.items()}
-    sizes = {array.size for array in (*numbers.values(), *choices.values())} - {1}
+    overrides = Overrides.of(design.get("overrides", ()))
+    check_overrides(overrides)
+    times = {path: number(path, values, NUMBERS[path]) for path, values in factors.items()}
+    arrays = (*numbers.values(), *choices.values(), *times.values(), overrides.which)
+    sizes = {array.size for array in arrays} - {1}
     if len(sizes) > 1:
         raise InputError(f"entries of a design have {', '.join(map(str, sorted(sizes)))} points; allowed: one length")
     if np.any(numbers["device.g_min"] >= numbers["device.g_max"]):
         raise InputError("device.g_min is not below device.g_max; allowed: conductances that rise, in S")
-    return Whole(numbers=numbers, choices=choices, points=sizes.pop() if sizes else 1)
+    return Whole(
+        numbers=numbers,
+        choices=choices,
+        overrides=overrides,
+        factors=times,
+        points=sizes.pop() if sizes else 1,
+    )
+
+
+def check_overrides(overrides: Overrides) -> None:
+    """Raise InputError for an unknown path or a bad value among the entries of overrides."""
+    given: dict[str, list[Any]] = defaultdict(list)
+    for own in (own for each in overrides.distinct for own in each):
+        for _, path, value in own:
+            given[path].append(value)
+    for path, values in given.items():
+        if path in NUMBERS:
+            number(path, values, NUMBERS[path])
+        elif path in CHOICES:
+            choice(path, values, CHOICES[path])
+        else:
+            raise InputError(f"{path}: unknown to an override of a design; known: {', '.join([*NUMBERS, *CHOICES])}")
 
 
 def is_of_operator(path: str) -> bool:
@@ -278,23 +317,54 @@ def choice(path: str, value: Any, entry: Choice) -> NDArray[Any]:
 
 
 def groups(whole: Whole, chunk: int) -> Iterator[Group]:
-    """The points of a design in groups with the same choices, each of at most `chunk` points."""
+    """The points of a design in groups with the same choices and overrides, each of at most `chunk` points."""
     varied = [path for path, names in whole.choices.items() if names.size > 1]
     fixed = {path: str(names[0]) for path, names in whole.choices.items() if names.size == 1}
-    for rows in rows_of(whole, varied):
+    forms = whole.overrides.forms
+    columns = [*(whole.choices[path] for path in varied), *([forms] if forms.size > 1 else [])]
+    for rows in alike(columns, whole.points):
         here = fixed | {path: str(whole.choices[path][rows[0]]) for path in varied}
-        for start in range(0, len(rows), chunk):
-            part = rows[start : start + chunk]
-            place = slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else part
-            numbers = {path: array[place] if array.size > 1 else array for path, array in whole.numbers.items()}
-            yield Group(place=place, points=len(part), numbers=numbers, choices=here)
+        for mine, overrides in by_difference(whole, rows, here):
+            for start in range(0, len(mine), chunk):
+                some = mine[start : start + chunk]
+                part = rows[some]
+                place = slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else part
+                factors = {path: taken(array, place) for path, array in whole.factors.items()}
+                numbers = {path: taken(array, place) for path, array in whole.numbers.items()}
+                yield Group(
+                    place=place,
+                    points=len(part),
+                    numbers=numbers | {path: numbers[path] * times for path, times in factors.items()},
+                    choices=here,
+                    overrides=tuple(override.within(some, factors) for override in overrides),
+                )
 
 
-def rows_of(whole: Whole, varied: list[str]) -> list[NDArray[np.intp]]:
-    """The rows of each distinct combination of the choices that vary."""
-    codes = np.zeros(whole.points, np.intp)
-    for path in varied:
-        names, mine = np.unique(whole.choices[path], return_inverse=True)
-        codes = np.unique(codes * len(names) + mine, return_inverse=True)[1]
+def alike(columns: Sequence[NDArray[Any]], count: int) -> list[Rows]:
+    """The rows that have the same values in all columns, (count,), together."""
+    codes = np.zeros(count, np.intp)
+    for column in columns:
+        values, mine = np.unique(column, return_inverse=True)
+        codes = np.unique(codes * len(values) + mine, return_inverse=True)[1]
     order = np.argsort(codes, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+
+
+def by_difference(whole: Whole, rows: Rows, choices: Mapping[str, str]) -> Iterator[tuple[Rows, list[Applied]]]:
+    """Points of the same choices and form of overrides, by the parts in which overrides differ from the whole.
+
+    Those are found for each point by itself, so that its company does not change its results.  rows : of these points.
+    Places among them are given, with the overrides of all.
+    """
+    overrides = whole.overrides.at(rows)
+    numbers = {path: taken(array, rows) for path, array in whole.numbers.items()} if overrides else {}
+    differences = [override.differences(numbers, choices) for override in overrides]
+    columns = [np.broadcast_to(column, len(rows)) for parts in differences for column in parts.values()]
+    for mine in alike(columns, len(rows)):
+        yield (
+            mine,
+            [
+                override.differing_in(part for part, column in parts.items() if taken(column, mine)[0])
+                for override, parts in zip(overrides, differences, strict=True)
+            ],
+        )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cimstudy.cost.area import AREAS
 from cimstudy.cost.coefficients import sources
-from cimstudy.cost.design import completed, groups
+from cimstudy.cost.design import NO_FACTORS, completed, groups
 from cimstudy.cost.ledger import COMPONENTS, OPERATIONS, PHASES
 from cimstudy.cost.point import evaluate
 from cimstudy.cost.quantities import BREAKDOWN, QUANTITIES, Quantity
@@ -49,15 +49,24 @@ class Costs:
         return self.values[name]
 
 
-def cost(shape: ModelShape, work: Work, design: Mapping[str, Any], *, breakdown: bool = False) -> Costs:
+def cost(
+    shape: ModelShape,
+    work: Work,
+    design: Mapping[str, Any],
+    *,
+    breakdown: bool = False,
+    factors: Mapping[str, Any] = NO_FACTORS,
+) -> Costs:
     """What `work` with a network of this shape costs on every point of a design.
 
     design : by dotted path a number or a name, or an array of them, one for each point; what it leaves out has the
-    default of `NUMBERS` and `CHOICES`.  With `breakdown` also energies by phase, operator and component, times,
-    conversions and products by phase and operator, and areas by part.  Raises InputError for unknown paths and bad
-    values.
+    default of `NUMBERS` and `CHOICES`. "overrides" are `Own` entries of some operators, or `Overrides` of many points.
+    factors : by path, what numbers are multiplied by, those of overrides, too.
+
+    With `breakdown` also energies by phase, operator and component, times, conversions and products by phase and
+    operator, and areas by part.  Raises InputError for unknown paths and bad values.
     """
-    whole = completed({**work.entries(), **design})
+    whole = completed({**work.entries(), **design}, factors)
     quantities = QUANTITIES | (BREAKDOWN if breakdown else {})
     lengths = {"point": whole.points, **{name: len(labels) for name, labels in COORDINATES.items()}}
     totals = np.empty((len(QUANTITIES), whole.points))  # in one piece, which takes large pages of memory

@@ -108,7 +108,7 @@ def elements_of(run: Run) -> Iterator[tuple[str, Any, Setting, Pair]]:
 
 def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
     """Energy between chips: what leaves the layers of one goes to the next."""
-    bits = (chips - 1) * (run.shape.width * run.group.numbers["crossbar.input_bits"])
+    bits = (chips - 1) * (run.shape.width * run.link_bits)
     ledger.pay("ffn_down", {"link": bits * run.events.bit_between_chips}, run.tokens)
 
 

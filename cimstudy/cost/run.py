@@ -1,7 +1,7 @@
 """A network on the points of a group: the entries that each operator sees, and the tokens of both phases."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,9 +12,10 @@ from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
 from cimstudy.cost.events import Events, events_of
 from cimstudy.cost.latency import Span
+from cimstudy.cost.placed import OPERATORS, Source, placed_in
 from cimstudy.cost.shapes import ModelShape, Product
+from cimstudy.hardware.placement import ENGINES
 
-ATTENTION = ("scores", "values", "search", "softmax")  # operators of each layer's attention
 Pair = tuple[Any, Any]  # prefill, decode
 
 
@@ -133,6 +134,16 @@ class Run:
         return dict.fromkeys((*steps, *attention, *elements))
 
     @cached_property
+    def link_bits(self) -> Any:
+        """Bits of an element on its way from layer to layer: those of the inputs of what it meets first, on average."""
+        steps = [step for step in self.steps if step.products[0][0].operator == "qkv"]
+        if len({step.products[0][1] for step in steps}) < 2:
+            setting = steps[0].products[0][1] if steps else self.base
+            return setting.group.numbers["crossbar.input_bits"]
+        bits = total(step.count * step.products[0][1].group.numbers["crossbar.input_bits"] for step in steps)
+        return bits / total(step.count for step in steps)
+
+    @cached_property
     def tokens(self) -> Pair:
         """Of each phase."""
         return self.prefill.tokens, self.decode.tokens
@@ -156,19 +167,50 @@ class Run:
 def run_of(shape: ModelShape, group: Group) -> Run:
     """A network on the points of a group."""
     base = Setting(group=group, events=events_of(group))
+    settings: dict[Source, Setting] = {(): base}
+
+    def setting_of(source: Source) -> Setting:
+        if source not in settings:
+            own = seen_from(group, source)
+            settings[source] = Setting(group=own, events=events_of(own))
+        return settings[source]
+
     read, written = group.numbers["workload.prefill"], group.numbers["workload.decode"]
     prefill = Span(start=0.0, tokens=read, causal=shape.causal)
     decode = Span(start=read, tokens=written)
-    whole = Layers(shape=shape, settings=dict.fromkeys(ATTENTION, base), spans=(prefill, decode))
+    placed = placed_in(shape, group)
     return Run(
         shape=shape,
         base=base,
-        steps=tuple(Step(count=product.steps, products=((product, base),)) for product in shape.products),
-        attention=(whole,),
+        steps=tuple(
+            Step(count=count, products=tuple((product, setting_of(own)) for product, own in products))
+            for count, products in placed.steps
+        ),
+        attention=tuple(
+            Layers(
+                shape=replace(shape, attention=groups),
+                settings={name: setting_of(own) for name, own in zip(OPERATORS, sources, strict=True)},
+                spans=(prefill, decode),
+            )
+            for groups, sources in placed.attention
+        ),
         elements={
-            "norm": ((shape.norm_elements, base),),
-            "activation": ((shape.activation_elements, base),),
+            name: tuple((elements, setting_of(own)) for elements, own in parts)
+            for name, parts in placed.elements.items()
         },
         prefill=prefill,
         decode=decode,
     )
+
+
+def seen_from(group: Group, source: Source) -> Group:
+    """The points with the entries that overrides give operators of a source."""
+    numbers, choices = dict(group.numbers), dict(group.choices)
+    for part, number in source:
+        own = group.overrides[number]
+        if part == "engine":
+            choices |= {f"architecture.placement.{kind}": own.engine for kind in ENGINES if own.engine in ENGINES[kind]}
+        else:
+            numbers |= own.numbers[part]
+            choices |= own.choices[part]
+    return replace(group, numbers=numbers, choices=choices)

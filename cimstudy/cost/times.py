@@ -18,7 +18,7 @@ def link_time(run: Run, chips: Any) -> Any:
     """Time of a token on its way from chip to chip, s."""
     given = run.group.numbers["architecture.links.bandwidth"]
     bandwidth = np.where(np.isnan(given), event("link", "bandwidth"), given)
-    return (chips - 1) * (run.shape.width * run.group.numbers["crossbar.input_bits"] / bandwidth)
+    return (chips - 1) * (run.shape.width * run.link_bits / bandwidth)
 
 
 def timings_of(run: Run, steps: list[Taking], parts: Parts, chips: Any) -> tuple[Timing, Timing]:

@@ -18,7 +18,6 @@ REASONS = {
     8: "a search in content-addressable memory is not counted",
     16: "keys and values are in arrays, and scores, values or a search are computed elsewhere",
     32: "the sequence is longer than the network's context",
-    64: "overrides give some operators other parts, which is not counted",
     128: "which keys attention keeps is known neither from the scheme nor from a run of the network",
     256: "arrays are redundant (architecture.redundancy), which is not counted",
     512: "the search for keys (other than of a threshold), or for tokens to prune, is not counted",
@@ -51,9 +50,8 @@ def reasons(run: Run, kv_bytes: Any, chips: Any) -> Any:
         8: any(engine_of("search", layers.settings["search"].group) == "cam" for layers in searching),
         16: kept and not {engine for engine, _ in placed} <= {"dynamic-crossbar", "sram-cim"},
         32: tokens > (shape.context or np.inf),
-        64: numbers["overrides"] > 0,
         128: unknown_keys(run),
-        256: numbers["architecture.redundancy"] > 0,
+        256: any_of(is_redundant(setting.group) for setting in run.settings),
         512: not searched,
         1024: kind in {"decomposed", "fused"},
         2048: kind == "early_exit" or (kind == "token_pruning" and not shape.causal),
@@ -72,6 +70,12 @@ def unknown_keys(run: Run) -> Any:
     """Whether it is not known which keys attention keeps."""
     shares = [share for layers in run.attention for pair in layers.known_shares.values() for share in pair]
     return np.isnan(total(shares))
+
+
+def is_redundant(group: Group) -> Any:
+    """Whether there are more arrays than weights need."""
+    numbers = group.numbers
+    return (numbers["architecture.redundancy.copies"] > 1) | ~np.isnan(numbers["architecture.redundancy.share"])
 
 
 def unknown_cells(group: Group) -> Any:

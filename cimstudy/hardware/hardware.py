@@ -13,7 +13,7 @@ from cimstudy.hardware.crossbar import Crossbar
 from cimstudy.hardware.device import Device
 from cimstudy.hardware.override import Override, named
 from cimstudy.hardware.part import Part, replaced
-from cimstudy.hardware.placement import ENGINES, OPERATORS, matches, operator_kind
+from cimstudy.hardware.placement import ENGINES, OPERATORS, operator_kind, winners
 from cimstudy.hardware.presets import load_preset
 from cimstudy.hardware.redundancy import FaultFree, Voting
 
@@ -61,11 +61,8 @@ class Hardware(Part):
 
     def engine(self, operator: str) -> str:
         """What the operator of this name runs on."""
-        kind = operator_kind(operator)
-        found: str = getattr(self.architecture.placement, kind)
-        for override in self.overrides:
-            if override.engine in ENGINES[kind] and matches(override.pattern, operator):
-                found = override.engine
+        given = given_to(self, operator)
+        found: str = given.get("engine", getattr(self.architecture.placement, operator_kind(operator)))
         return found
 
     def of(self, operator: str) -> "Hardware":
@@ -79,16 +76,22 @@ EXACT = ("sram-cim", "near-memory", "cam")  # engines that multiply rounded numb
 @lru_cache(maxsize=4096)
 def of_operator(hardware: Hardware, operator: str) -> Hardware:
     """The hardware of one operator."""
-    found = hardware.replace("overrides", ())
-    for override in hardware.overrides:
-        if matches(override.pattern, operator):
-            found = overridden(found, override)
+    own = Override(pattern=operator, **given_to(hardware, operator))
+    found = overridden(hardware, own)
     return integer_arithmetic(found) if hardware.engine(operator) in EXACT else found
+
+
+def given_to(hardware: Hardware, operator: str) -> dict[str, Any]:
+    """The parts that overrides give an operator."""
+    parts = [override.parts for override in hardware.overrides]
+    patterns = [override.pattern for override in hardware.overrides]
+    last = winners(list(zip(patterns, parts, strict=True)), operator)
+    return {part: parts[number][part] for part, number in last.items()}
 
 
 def overridden(hardware: Hardware, override: Override) -> Hardware:
     """The hardware with an override's parts everywhere, and no overrides."""
-    given = {name: value for name, value in override if value is not None}
+    given = override.parts
     placement = hardware.architecture.placement
     if override.engine is not None:
         runs = {kind: override.engine for kind in OPERATORS if override.engine in ENGINES[kind]}

@@ -54,3 +54,8 @@ class Override(Part):
         if not isinstance(given, dict) or given.get("name") or not isinstance(given.get("pattern"), str):
             return given
         return {**given, "name": re.sub(r"\W+", "_", given["pattern"]).strip("_") or "all"}
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What it gives, by field."""
+        return {name: part for name, part in self if part is not None and name not in {"name", "pattern"}}

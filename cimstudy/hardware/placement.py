@@ -1,6 +1,7 @@
 """Placement: the engine of each kind of operator, and the names by which operators are chosen."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
@@ -77,3 +78,16 @@ def matches(pattern: str, name: str) -> bool:
         else:
             parts.append(".*".join(re.escape(piece) for piece in step.split("*")))
     return re.fullmatch(r"\.".join(parts), name) is not None
+
+
+def winners(overrides: Sequence[tuple[str, Mapping[str, Any]]], operator: str) -> dict[str, int]:
+    """Which override gives each part to an operator: the last whose pattern fits its name.
+
+    overrides : pattern and parts of each; an `engine` among the parts goes to operators that can run there.
+    """
+    engines = ENGINES[operator_kind(operator)]
+    found: dict[str, int] = {}
+    for number, (pattern, parts) in enumerate(overrides):
+        if matches(pattern, operator):
+            found |= {part: number for part, given in parts.items() if part != "engine" or given in engines}
+    return found

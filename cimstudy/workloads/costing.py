@@ -16,6 +16,7 @@ from cimstudy.cost import BREAKDOWN, QUANTITIES, ModelShape, Quantity, Work, cos
 from cimstudy.cost.coefficients import sources
 from cimstudy.cost.described import Parts, design_of, design_of_points
 from cimstudy.cost.model import COORDINATES
+from cimstudy.cost.overrides import Overrides
 from cimstudy.cost.validity import REASONS
 from cimstudy.hardware import Hardware, Part
 from cimstudy.metric import Metric
@@ -113,15 +114,11 @@ class Costing(Part):
     def count(self, shape: ModelShape, design: Mapping[str, Any], seed: int, trials: Sequence[int]) -> dict[str, Array]:
         """The metrics of a design's points, each (points, trials, ...). design : entries of one value, or (points,)."""
         drawn = self.uncertainty.draws(seed, trials)
-        points = max((np.size(values) for values in design.values()), default=1)
-        repeated = {
-            path: np.repeat(values, len(trials)) if np.size(values) > 1 else values for path, values in design.items()
-        }
-        for path, factors in drawn.items():
-            given = np.broadcast_to(np.asarray(repeated.get(path, 1.0), np.float64), points * len(trials))
-            repeated[path] = given * np.tile(factors, points)
+        points = max((size_of(values) for values in design.values()), default=1)
+        repeated = {path: repeat(values, len(trials)) for path, values in design.items()}
+        factors = {path: np.tile(values, points) for path, values in drawn.items()}
         work = Work(prefill=self.prefill, decode=self.decode, batch=self.batch)
-        found = cost(shape, work, repeated, breakdown=self.breakdown)
+        found = cost(shape, work, repeated, breakdown=self.breakdown, factors=factors)
         cases = (points, len(trials))
         values = {
             name: np.moveaxis(array, -1, 0).reshape(*cases, *array.shape[:-1]) for name, array in found.values.items()
@@ -152,6 +149,18 @@ class Costing(Part):
         """The metrics of one chip. seen : entries of the design that a run of the chip has told."""
         found = self.count(shape, {**design_of(hardware), **seen}, seed, [trial])
         return {name: array[0, 0] for name, array in found.items()}
+
+
+def size_of(values: Any) -> int:
+    """Of how many points an entry of a design is; 1 of all."""
+    return values.which.size if isinstance(values, Overrides) else np.size(values)
+
+
+def repeat(values: Any, times: int) -> Any:
+    """An entry of a design with every point so many times in turn."""
+    if isinstance(values, Overrides):
+        return values.repeated(times)
+    return np.repeat(values, times) if np.size(values) > 1 else values
 
 
 def costing_if_true(value: Any) -> Any:

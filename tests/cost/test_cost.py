@@ -203,9 +203,8 @@ INVALID = {
     2: {"architecture.chips.count": 1, "architecture.chips.arrays": 100},
     4: IN_ARRAYS | {"device.rewritable": 0},
     16: {"architecture.kv.location": "array"},
-    64: {"overrides": 1},
     128: {"architecture.attention.kind": "top_k"},  # of how many keys is not said
-    256: {"architecture.redundancy": 1.0},
+    256: {"architecture.redundancy.copies": 3},
     512: {"architecture.attention.kind": "product_quantised", "architecture.attention.k": 5},
     1024: {"architecture.attention.kind": "decomposed"},
     2048: {"architecture.attention.kind": "early_exit"},
