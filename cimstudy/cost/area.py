@@ -18,16 +18,15 @@ AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "n
 LEAKING = tuple(name for name in AREAS if name not in {"cell", "link", "dram"})
 
 
-def areas(run: Run, held: Mapping[Setting, Pair], kv_bits: Any, dram: Any) -> dict[str, Any]:
+def areas(run: Run, held: Mapping[Setting, Pair], chips: Any, kv_bits: Any, dram: Any) -> dict[str, Any]:
     """Area of each part, m2: its share, where the area of a chip is said.
 
-    held : analog and SRAM arrays of each setting.  kv_bits : of keys and values in buffers.  dram : area of the memory
-    beside the chips, m2.
+    held : analog and SRAM arrays of each setting.  chips : that hold them.  kv_bits : of keys and values in buffers.
+    dram : area of the memory beside the chips, m2.
     """
     numbers, scaling = run.group.numbers, run.events.scaling
     arrays = total(total(pair) for pair in held.values())
     tiles = np.ceil(arrays / numbers["architecture.chips.tile_arrays"])
-    chips = chips_of(run.group, arrays)
     macs, lanes = numbers["architecture.logic.macs"], numbers["architecture.logic.lanes"]
     each = [of_arrays(setting, pair) for setting, pair in held.items()]
     found = {

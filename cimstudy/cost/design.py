@@ -294,6 +294,8 @@ def number(path: str, value: Any, entry: Number) -> Array:
     if found.ndim > 1 or not found.size:
         given = f"{found.ndim} dimensions" if found.size else "no values"
         raise InputError(f"{path} has {given}; allowed: a number, or one for each point")
+    if is_within(found, entry):
+        return found
     good = (found > entry.least) if entry.positive else (found >= entry.least)
     good &= found <= (min(entry.most, LARGEST) if math.isfinite(entry.default) else entry.most)
     if math.isnan(entry.default):
@@ -303,6 +305,11 @@ def number(path: str, value: Any, entry: Number) -> Array:
         end = f", at most {entry.most:g}" if entry.most < math.inf else ""
         raise InputError(f"{path} = {found[~good].flat[0]:g}; allowed: {sign} {entry.least:g}{end} ({entry.meaning})")
     return found
+
+
+def is_within(found: Array, entry: Number) -> bool:
+    """Whether all values are clearly allowed; a NaN never is."""
+    return bool(found.min() > entry.least and found.max() <= min(entry.most, LARGEST))
 
 
 def choice(path: str, value: Any, entry: Choice) -> NDArray[Any]:

@@ -38,7 +38,7 @@ class Timing:
     vector: Any  # norms and activations of all layers
     links: Any  # from chip to chip
 
-    @property
+    @cached_property
     def token(self) -> Any:
         """What of a token's time does not depend on its context."""
         fixed = self.static + self.vector + self.links

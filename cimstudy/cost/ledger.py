@@ -62,15 +62,15 @@ class Ledger:
         )
         return first, second
 
-    def pay(self, operator: str, energies: Mapping[str, Any] | Bill, uses: Uses, count: Any = 1) -> None:
-        """Enter what each of `count` takes, by component, and how often each phase uses them."""
+    def pay(self, operator: str, energies: Mapping[str, Any] | Bill, uses: Uses, count: Any = None) -> None:
+        """Enter what each of `count` takes, by component, and how often each phase uses them. None: there is one."""
         whole = energies.whole if isinstance(energies, Bill) else total(energies.values())
-        self._add(whole * count, uses)
+        self._add(whole if count is None else whole * count, uses)
         if self.energy is not None:
             for phase, times in enumerate(uses):
                 if is_nothing(times):
                     continue
-                place, often = self.energy[phase, OPERATIONS.index(operator)], times * count
+                place, often = self.energy[phase, OPERATIONS.index(operator)], times if count is None else times * count
                 for component, energy in energies.items():
                     place[COMPONENTS.index(component)] += energy * often
 

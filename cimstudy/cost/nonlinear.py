@@ -126,7 +126,7 @@ def sram_area(scaling: Scaling, bits: Any) -> Any:
 def digitally(asked: Asked) -> Unit:
     """In vector units, with tables in SRAM of their own and comparators for ranges."""
     energy, area = of_comparators(asked)
-    energies = {"mac": in_logic(asked) + energy}
+    energies = {"mac": total((in_logic(asked), energy))}
     if asked.looked_up:
         held = asked.entries * asked.number("entry_bits")
         energies["memory"] = asked.read_bits * sram_bit(asked.scaling, held)

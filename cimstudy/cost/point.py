@@ -36,7 +36,7 @@ def evaluate(shape: ModelShape, group: Group, *, breakdown: bool) -> dict[str, A
     chips = chips_of(group, arrays)
     buffered = kv_bits if group.choices["architecture.kv.location"] == "buffer" else 0.0
     dram = total((*(stock.memory_area for stock in stocks.values()), kept_area(run)))
-    area = areas(run, held, buffered, dram)
+    area = areas(run, held, chips, buffered, dram)
     power = static_power(group, area)
     speed = speeds(run, timings_of(run, steps, parts, chips))
     enter(run, ledger, steps, parts)

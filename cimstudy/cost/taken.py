@@ -74,11 +74,12 @@ def steps_of(run: Run) -> list[Taking]:
 
 def taken_by(run: Run, product: Product, setting: Setting) -> Taken:
     """What a product takes: the tokens of a sequence that is read meet each weight that is read."""
-    batch, read = run.group.numbers["workload.batch"], np.maximum(run.tokens[0], 1)
+    batch = run.group.numbers["workload.batch"]
     use = use_of(product, setting.group, setting.events, batch)
-    together = use.shared and not product.last_only
-    first = use_of(product, setting.group, setting.events, batch * read) if together else use
-    return Taken(product=product, setting=setting, uses=(first, use))
+    if not use.shared or product.last_only:
+        return Taken(product=product, setting=setting, uses=(use, use))
+    together = batch * np.maximum(run.tokens[0], 1)
+    return Taken(product=product, setting=setting, uses=(use_of(product, setting.group, setting.events, together), use))
 
 
 def attended(layers: Layers) -> dict[str, dynamic.Attended]:

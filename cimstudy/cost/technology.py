@@ -45,8 +45,12 @@ def switching_and_density(node: Any, voltage: Any = VOLTAGE) -> tuple[Array, Arr
     inside = np.clip(nm, known[0], known[-1])
     low, share = located(inside)
     square = np.square(voltage)
-    first = a[low] * square + b[low] * voltage + c[low]
-    second = a[low + 1] * square + b[low + 1] * voltage + c[low + 1]
+    if np.size(square) == 1:  # the nodes of the table are few
+        known_energy = a * square + b * voltage + c
+        first, second = known_energy[low], known_energy[low + 1]
+    else:
+        first = a[low] * square + b[low] * voltage + c[low]
+        second = a[low + 1] * square + b[low + 1] * voltage + c[low + 1]
     energy = (first + share * (second - first)) * np.sqrt(np.maximum(nm, SMALLEST) / inside)
     area = (areas[low] + share * (areas[low + 1] - areas[low])) * nm / inside
     return energy, area
