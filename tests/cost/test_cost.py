@@ -22,7 +22,7 @@ IN_ARRAYS = {
 
 @pytest.mark.parametrize("model", ["survey", "zigzag28", "table"])
 def test_more_bits_never_cost_less(model):
-    found = cost(GPT, WORK, {"crossbar.adc.bits": np.arange(2.0, 15), "crossbar.adc.model": model})
+    found = cost(GPT, WORK, {"crossbar.adc.bits": np.arange(2.0, 15, 0.125), "crossbar.adc.model": model})
     for name in ("energy_prefill", "energy_per_token", "area"):
         assert np.all(np.diff(found[name]) >= 0), name
 
