@@ -3,11 +3,13 @@
 import heapq
 import itertools
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from cimstudy.study.blockio import handles
+from cimstudy.study.blockio import Case, handles
+from cimstudy.study.evaluate import Outcome
 from cimstudy.study.plan import FAILED, Block, asked, unfinished
 from cimstudy.study.prepare import Ready
 from cimstudy.study.stopping import Trials
@@ -22,6 +24,7 @@ class Manner:
     run: str  # a name for this run
     order: int  # seed of the order of blocks
     retry_failed: bool
+    known: Mapping[Case, Outcome] = field(default_factory=dict)  # what the pilot found, written with its blocks
 
 
 class Agenda:
@@ -80,4 +83,5 @@ class Agenda:
             retry_failed=self._manner.retry_failed,
             todo=int(np.count_nonzero(self._wanted[block.region])),
             failed=0 if self._manner.retry_failed else int(np.count_nonzero(mine & (status == FAILED))),
+            known={case: outcome for case, outcome in self._manner.known.items() if block.holds(*case)},
         )

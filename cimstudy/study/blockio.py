@@ -23,8 +23,8 @@ AT_ONCE = 16  # requests to an object store
 
 @lru_cache(maxsize=4)
 def handles(store: str, run: str) -> Arrays:  # noqa: ARG001 - another run may find another shape
-    """The arrays of a store, opened once for each run and process."""
-    return open_arrays(store)
+    """The arrays of a store as this process first met them in a run."""
+    return arrays_now(store)
 
 
 def open_arrays(store: str) -> Arrays:
@@ -79,25 +79,29 @@ def block_status(arrays: Arrays, block: Block) -> NDArray[np.int8]:
     return np.asarray(arrays["status"][block.region], np.int8)
 
 
-def write_block(store: str, block: Block, outcomes: Mapping[Case, Outcome]) -> NDArray[np.int8]:
+def write_block(
+    store: str, block: Block, outcomes: Mapping[Case, Outcome], status: NDArray[np.int8] | None = None
+) -> NDArray[np.int8]:
     """Add outcomes to a block and write it whole. Only with the block's lock held.
+
+    status : of its cases, if they have been read since the lock was taken.
 
     Cases that the store has as done stay as they are. A block at the edge of the arrays is written with their present
     shape, for another runner may have extended them. Returns the states of the block's cases. (points, trials).
     """
     arrays = arrays_now(store)
     check_owned(block, arrays["status"].chunks)
-    present = read_block(arrays, block)
+    present = read_block(arrays, block, block_status(arrays, block) if status is None else status)
     had_errors, shapes = present["error"].any(), case_shapes(arrays)
     first, done = (block.rows[0], block.trials[0]), present["status"] == DONE
     found = {(row - first[0], trial - first[1]): outcome for (row, trial), outcome in outcomes.items()}
     put(present, {place: matched(outcome, shapes) for place, outcome in found.items() if not done[place]})
     if not (had_errors or present["error"].any()):
         del present["error"]  # there is no file, and none is needed
-    status = present.pop("status")
+    now = present.pop("status")
     write_all(store, arrays, block, present)
-    arrays["status"][block.region] = status
-    return np.asarray(status, np.int8)
+    arrays["status"][block.region] = now
+    return np.asarray(now, np.int8)
 
 
 def write_all(store: str, arrays: Arrays, block: Block, present: Mapping[str, NDArray[Any]]) -> None:
@@ -114,9 +118,8 @@ def write_all(store: str, arrays: Arrays, block: Block, present: Mapping[str, ND
         list(pool.map(write, present))  # raises what a write has raised
 
 
-def read_block(arrays: Arrays, block: Block) -> dict[str, NDArray[Any]]:
-    """What a block holds, `status` last; blanks, without reading more than that, if no case of it is finished."""
-    status = block_status(arrays, block)
+def read_block(arrays: Arrays, block: Block, status: NDArray[np.int8]) -> dict[str, NDArray[Any]]:
+    """What a block of these states holds, `status` last; blanks, without reading them, if no case is finished."""
     if status.any():
         return {name: np.array(array[block.region]) for name, array in arrays.items()}
     return {

@@ -29,7 +29,7 @@ from cimstudy.study.stop import StoreLostError
 from cimstudy.study.store import BLOCKS, LARGE
 
 BYTES = 2**23  # in a large chunk, uncompressed
-TEXT = 64  # bytes that a text counts for
+ZSTD = {"name": "zstd", "configuration": {"level": 0, "checksum": False}}  # as zarr compresses by itself
 PATIENCE, PATIENCE_FAR = 2.0, 150.0  # s to wait for runs; a lease whose holder has died elsewhere ends meanwhile
 
 
@@ -116,14 +116,16 @@ def relaid(array: "zarr.Array[Any]", block: tuple[int, int], kind: str) -> "zarr
     chunks = large(array, block) if kind == LARGE else (*block, *array.chunks[2:])
     grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
     keys = {"name": "default", "configuration": {"separator": kind}}
-    metadata: Any = array.metadata.to_dict() | {"chunk_grid": grid, "chunk_key_encoding": keys}
+    metadata: Any = array.metadata.to_dict()
+    compressors = [ZSTD] if stores.worth_compressing(chunks, array.dtype) else []
+    codecs = [metadata["codecs"][0], *compressors]  # the first makes bytes of values
+    metadata |= {"chunk_grid": grid, "chunk_key_encoding": keys, "codecs": codecs}
     return zarr.Array(zarr.AsyncArray(metadata=metadata, store_path=array.store_path))
 
 
 def large(array: "zarr.Array[Any]", block: tuple[int, int]) -> tuple[int, ...]:
     """The shape of large chunks: whole blocks, of all trials if these find room."""
-    size = TEXT if array.dtype.kind in "OTU" else array.dtype.itemsize
-    cases = BYTES // (size * math.prod(array.chunks[2:]))
+    cases = BYTES // (stores.size_of(array.dtype) * math.prod(array.chunks[2:]))
     (points, trials), (height, width) = array.shape[:2], block
     columns = min(-(-trials // width), max(1, cases // (height * width)))
     rows = min(-(-points // height), max(1, cases // (height * columns * width)))

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from distributed import Client, Future, KilledWorker, as_completed
+from numpy.typing import NDArray
 
 from cimstudy.study.agenda import Agenda
 from cimstudy.study.blockio import Case, block_lock
-from cimstudy.study.cluster import result_of, slots
+from cimstudy.study.cluster import result_of, slots, submitted
 from cimstudy.study.evaluate import Outcome
 from cimstudy.study.isolated import run_isolated
-from cimstudy.study.task import Job, Payload, Receipt, by_point, lacking, record, run_block, try_cases
+from cimstudy.study.task import Job, Payload, Receipt, by_point, lacking, record, run_block, status_now, try_cases
 
 IN_FLIGHT = 3  # tasks for each worker: enough to keep it busy, few enough to lose and to blame
 RECOUNT = 5.0  # s between looks how many workers there are
@@ -34,7 +36,7 @@ def receipts(
         while True:
             while not flight.is_full() and (job := agenda.take() or flight.postponed()):
                 worth_it = job.todo * seconds_per_case > WORTH_SHARING
-                flight.send(job, shared=worth_it and agenda.is_ending(min(flight.workers, MOST_SHARED)))
+                flight.send(job, shared=worth_it and agenda.is_ending(min(flight.to_share, MOST_SHARED)))
             if not flight.running:
                 return
             yield from flight.landed()
@@ -47,6 +49,7 @@ class Shared:
     """A block in shares. This process holds its lock, and writes it once all have come."""
 
     job: Job
+    status: NDArray[np.int8]
     lock: contextlib.ExitStack
     awaited: int  # shares
     found: dict[Case, Outcome] = field(default_factory=dict)
@@ -79,6 +82,11 @@ class Flight:
             self._counted, self.workers = time.monotonic(), slots(self._client)
         return len(self.running) >= IN_FLIGHT * self.workers
 
+    @property
+    def to_share(self) -> int:
+        """Blocks at the end of a run: each worker has, on average, half a block left of its last one."""
+        return -(-self.workers // 2)
+
     def postponed(self) -> Job | None:
         """The next job whose block another runner is at, to wait for it; None if there is none."""
         return replace(self._busy.pop(0), wait=True) if self._busy else None
@@ -88,7 +96,7 @@ class Flight:
         if shared and not job.wait and job.todo > 1:
             self._share(job)
         else:
-            self._submit(job, run_block, self._payload, job)
+            self._submit(job, "block", run_block, job)
 
     def landed(self) -> Iterator[tuple[Job, Receipt]]:
         """Wait for a task and yield its job and receipt, if that is all of the job and no other runner is at it.
@@ -104,7 +112,7 @@ class Flight:
         if isinstance(work, Share):
             yield from self._gather(work, result)
         elif result is None:
-            self._submit(work, run_isolated, self._payload, work)
+            self._submit(work, "isolated", run_isolated, work)
         elif result.busy:
             self._busy.append(work)
         else:
@@ -116,8 +124,8 @@ class Flight:
         with contextlib.suppress(Exception):  # or be gone
             self._client.cancel(list(self.running))  # type: ignore[no-untyped-call]
 
-    def _submit(self, work: Job | Share, task: Callable[..., Any], *arguments: Any) -> None:
-        future = self._client.submit(task, *arguments, pure=False, retries=0)
+    def _submit(self, work: Job | Share, name: str, task: Callable[..., Any], what: Any) -> None:
+        future = submitted(self._client, name, task, self._payload, what)
         self.running[future] = work
         self._done.add(future)  # type: ignore[no-untyped-call]
 
@@ -126,11 +134,12 @@ class Flight:
         if not lock.enter_context(block_lock(job.store, job.run, job.block, wait=False)):
             self._busy.append(job)
             return
-        todo = lacking(job)
+        status = status_now(job)
+        todo = lacking(job, status)
         count = max(1, min(SHARES, len(todo)))
-        whole = Shared(job, lock, count)
+        whole = Shared(job, status, lock, count)
         for cases in (todo[i * len(todo) // count : (i + 1) * len(todo) // count] for i in range(count)):
-            self._submit(Share(whole, cases), try_cases, self._payload, tuple(by_point(job.points, cases)))
+            self._submit(Share(whole, cases), "share", try_cases, tuple(by_point(job.points, cases)))
 
     def _gather(self, share: Share, outcomes: Sequence[Outcome] | None) -> Iterator[tuple[Job, Receipt]]:
         whole = share.whole
@@ -140,9 +149,9 @@ class Flight:
         if whole.awaited:
             return
         with whole.lock:
-            receipt = record(whole.job, whole.found)
+            receipt = record(whole.job, whole.status, whole.found)
         if whole.has_killed:
-            self._submit(whole.job, run_isolated, self._payload, whole.job)
+            self._submit(whole.job, "isolated", run_isolated, whole.job)
         elif receipt.busy:
             self._busy.append(whole.job)
         else:

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from distributed import Client, KilledWorker
+from numpy.typing import NDArray
 
 from cimstudy.errors import InputError
-from cimstudy.study.cluster import result_of
+from cimstudy.study.blockio import Case
+from cimstudy.study.cluster import result_of, submitted
 from cimstudy.study.evaluate import Outcome, one_line
 from cimstudy.study.stop import ClusterLostError
 from cimstudy.study.study import Study
@@ -30,6 +33,10 @@ class Pilot:
     def sample(self) -> Outcome | None:
         """An outcome with metrics."""
         return next((outcome for outcome in self.outcomes.values() if not outcome.error), None)
+
+    def by_row(self, rows: NDArray[np.intp]) -> dict[Case, Outcome]:
+        """The outcomes, by row of the store and trial. rows : of each point."""
+        return {(int(rows[point]), trial): outcome for (point, trial), outcome in self.outcomes.items()}
 
 
 def rounds(points: int, trials: int, workers: int) -> Iterator[list[list[Place]]]:
@@ -70,7 +77,7 @@ def try_pairs(
     client: Client, payload: Payload, points: Table, pairs: list[list[Place]]
 ) -> Iterator[tuple[list[Place], tuple[Outcome, ...]]]:
     """Outcomes of pairs of cases, tried side by side. A pair that kills its worker is left out."""
-    futures = [client.submit(try_cases, payload, picked(points, places), pure=False, retries=0) for places in pairs]
+    futures = [submitted(client, "pilot", try_cases, payload, picked(points, places)) for places in pairs]
     for places, future in zip(pairs, futures, strict=True):
         try:
             found: tuple[Outcome, ...] = result_of(future)
@@ -92,7 +99,7 @@ def reference(client: Client, payload: Payload, workload: Any) -> dict[str, floa
     if not has_reference(workload):
         return {}
     try:
-        found: dict[str, float] = result_of(client.submit(reference_of, payload, pure=False, retries=0))
+        found: dict[str, float] = result_of(submitted(client, "reference", reference_of, payload))
     except (ClusterLostError, InputError):
         raise
     except Exception as error:

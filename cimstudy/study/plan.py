@@ -37,6 +37,10 @@ class Block:
         """Its points and trials."""
         return self.rows[1] - self.rows[0], self.trials[1] - self.trials[0]
 
+    def holds(self, row: int, trial: int) -> bool:
+        """Whether a case is in it."""
+        return self.rows[0] <= row < self.rows[1] and self.trials[0] <= trial < self.trials[1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

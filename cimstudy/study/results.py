@@ -31,8 +31,8 @@ def open_results(store: str | Path) -> xr.Dataset:
     Raises InputError if there is no such store.
     """
     place = location(store)
-    stores.open_group(place)
-    data = xr.open_zarr(opened(place), consolidated=True, chunks={}, zarr_format=3)
+    group = stores.open_group(place)
+    data = xr.open_zarr(group.store, consolidated=True, chunks={}, zarr_format=3)
     data = data[[*data.attrs["metrics"], *reversed(BOOKKEEPING)]]
     data["error"] = data["error"].astype(object)  # xarray's `where` and `concat` fail on NumPy's variable-length text
     with dask.config.set(scheduler="synchronous"):  # coordinates are small: no cluster is asked for them

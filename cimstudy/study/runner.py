@@ -15,18 +15,17 @@ from distributed import Client
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.agenda import Agenda, Manner
-from cimstudy.study.blockio import Case, block_lock, write_block
+from cimstudy.study.blockio import block_lock, write_block
 from cimstudy.study.cluster import LOST, awaited, capacity, check_threads, connect, slots
 from cimstudy.study.compaction import split
-from cimstudy.study.evaluate import Outcome
 from cimstudy.study.flight import receipts
 from cimstudy.study.layout import Column, columns
 from cimstudy.study.lock import PILOT, locked
 from cimstudy.study.merge import rows_of
 from cimstudy.study.notes import noting
 from cimstudy.study.pilot import Pilot, fly
-from cimstudy.study.plan import DONE, FAILED, Block, block_shape, check_block
-from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter, present
+from cimstudy.study.plan import DONE, FAILED, block_shape, check_block
+from cimstudy.study.prepare import Ready, check_chunks, clear_parent, enter
 from cimstudy.study.progress import Report, State, moved, reporting
 from cimstudy.study.resolve import Resolution
 from cimstudy.study.results import open_results
@@ -111,18 +110,19 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
     with joined(run) as client:
         if run.case_timeout is not None:
             check_threads(client)
-        seconds_per_case = math.inf  # as far as is known
+        pilot = Pilot(seconds_per_case=math.inf)  # as far as is known
         if prepared is None:
             report.stage(f"{run.study.name}: timing a case")
-            prepared, seconds_per_case = launch(run, client, payload)
+            prepared, pilot = launch(run, client, payload)
         report.stage(f"{run.study.name}: {slots(client)} workers, dashboard {client.dashboard_link}")
         manner = Manner(
             run=uuid.uuid4().hex,
             order=secrets.randbits(32),
             retry_failed=run.retry_failed,
+            known=pilot.by_row(prepared.rows),
         )
-        if has_evaluate(run.study.workload):
-            seconds_per_case = 0.0  # in shares of a block its cases would be evaluated one by one
+        # in shares of a block the cases of such a workload would be evaluated one by one
+        seconds_per_case = 0.0 if has_evaluate(run.study.workload) else pilot.seconds_per_case
         agenda = Agenda(prepared, run.study.trials, manner)
         state = opening(run, prepared, client.dashboard_link or "")
         report.show(state)
@@ -135,29 +135,27 @@ def work(run: Run, prepared: Ready | None, report: Report) -> None:
                     note.write(state, slots(client))
 
 
-def launch(run: Run, client: Client, payload: Payload) -> tuple[Ready, float]:
-    """Time a case and create the store, or wait until another runner has done so. Returns also the time, if known."""
+def launch(run: Run, client: Client, payload: Payload) -> tuple[Ready, Pilot]:
+    """Time a case and create the store, or wait until another runner has done so. Returns also what was found."""
     with locked(run.store, PILOT):
         prepared = enter(run.study, run.store, run.resolved)
         if prepared is not None:
             check_chunks(prepared, run.block)
-            return prepared, math.inf
+            return prepared, Pilot(seconds_per_case=math.inf)
         pilot = fly(client, payload, run.study, run.resolved.table, slots(client))
         prepared = begin(run, pilot, capacity(client))
         keep(pilot, prepared)
-        return present(run.study, run.store, prepared.rows, run.resolved), pilot.seconds_per_case
+        return prepared, pilot
 
 
 def keep(pilot: Pilot, prepared: Ready) -> None:
-    """Write what the pilot found, so that no case is evaluated twice."""
-    blocks: dict[Block, dict[Case, Outcome]] = {}
+    """Write what the pilot found beyond what is asked for; the rest is written with its blocks."""
     run = uuid.uuid4().hex
-    for (point, trial), outcome in pilot.outcomes.items():
-        row = int(prepared.rows[point])
-        blocks.setdefault(prepared.plan.holding(row, trial), {})[row, trial] = outcome
-    for block, outcomes in blocks.items():
-        with block_lock(prepared.store, run, block, wait=True):
-            write_block(prepared.store, block, outcomes)
+    for (row, trial), outcome in pilot.by_row(prepared.rows).items():
+        if not prepared.asked[row, trial]:
+            block = prepared.plan.holding(row, trial)
+            with block_lock(prepared.store, run, block, wait=True):
+                write_block(prepared.store, block, {(row, trial): outcome})
 
 
 def begin(run: Run, pilot: Pilot, workers: int) -> Ready:

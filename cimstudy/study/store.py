@@ -31,6 +31,8 @@ from cimstudy.study.workload import coordinates_of, sources_of
 Arrays = Mapping[str, "zarr.Array[Any]"]
 CASE = ("point", "trial")
 BLOCKS, LARGE = "/", "."  # separators in the keys of chunks: blocks, and those of a compact store
+PAGE = 4096  # bytes: a file takes no less
+TEXT = 64  # bytes that a text counts for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,15 +181,28 @@ def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], bloc
 
 def make_array(group: zarr.Group, column: Column, shape: tuple[int, int], block: tuple[int, int]) -> None:
     """An empty array over (point, trial), whose chunks are blocks."""
+    chunks = (*block, *(max(1, size) for size in column.shape))
+    dtype = np.dtypes.StringDType() if column.dtype == "string" else np.dtype(column.dtype)
     group.create_array(
         column.name,
         shape=(*shape, *column.shape),
-        chunks=(*block, *(max(1, size) for size in column.shape)),
-        dtype=column.dtype,
+        chunks=chunks,
+        compressors="auto" if worth_compressing(chunks, dtype) else None,
+        dtype=dtype,
         fill_value=column.fill,
         dimension_names=(*CASE, *column.dims),
         attributes=dict(column.attributes),
     )
+
+
+def worth_compressing(chunk: Sequence[int], dtype: np.dtype[Any]) -> bool:
+    """Whether chunks take fewer bytes on a disk for it."""
+    return math.prod(chunk) * size_of(dtype) > PAGE
+
+
+def size_of(dtype: np.dtype[Any]) -> int:
+    """Bytes of a value, before any compression."""
+    return TEXT if dtype.kind in "OTU" else dtype.itemsize
 
 
 def extend(group: zarr.Group, study: Study, rows: Rows) -> None:

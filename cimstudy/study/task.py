@@ -5,7 +5,7 @@ import itertools
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cimstudy import memory
 from cimstudy.errors import InputError
-from cimstudy.study.blockio import Case, block_lock, block_status, handles, is_ours, write_block
+from cimstudy.study.blockio import Case, arrays_now, block_lock, block_status, is_ours, write_block
 from cimstudy.study.evaluate import Outcome, evaluate, one_line
 from cimstudy.study.plan import FAILED, Block, unfinished
 from cimstudy.study.resolve import Resolved, Resolver
@@ -50,6 +50,7 @@ class Job:
     todo: int  # cases to evaluate, as far as the client knew
     failed: int  # cases that had failed before and are not tried again
     wait: bool = False  # for another runner that is at this block
+    known: Mapping[Case, Outcome] = field(default_factory=dict)  # what the pilot found of the block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,21 +125,28 @@ def finish(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) ->
 
 def complete(job: Job, outcomes: Callable[[Sequence[Case]], Iterable[Outcome]]) -> Receipt:
     """Evaluate what a block lacks and write it, with its lock held."""
-    todo = lacking(job)
-    return record(job, dict(zip(todo, outcomes(todo), strict=True)))
+    status = status_now(job)
+    todo = lacking(job, status)
+    return record(job, status, dict(zip(todo, outcomes(todo), strict=True)))
 
 
-def lacking(job: Job) -> list[Case]:
-    """The cases that a block lacks, as the store is now."""
-    wanted = unfinished(block_status(handles(job.store, job.run), job.block), retry_failed=job.retry_failed)
-    return [case for case in cases(job) if wanted[place(job, case)]]
+def status_now(job: Job) -> NDArray[np.int8]:
+    """The states of a block's cases, as the store is now. (points, trials)."""
+    return block_status(arrays_now(job.store), job.block)
 
 
-def record(job: Job, found: Mapping[Case, Outcome]) -> Receipt:
-    """Write what was found of a block, if this process still has its lock."""
+def lacking(job: Job, status: NDArray[np.int8]) -> list[Case]:
+    """The cases that a block of these states lacks, and that the pilot did not try."""
+    wanted = unfinished(status, retry_failed=job.retry_failed)
+    return [case for case in cases(job) if wanted[place(job, case)] and case not in job.known]
+
+
+def record(job: Job, status: NDArray[np.int8], found: Mapping[Case, Outcome]) -> Receipt:
+    """Write what was found of a block, if this process still has its lock. status: since the lock was taken."""
     if not is_ours(job.store, job.run, job.block):
         return Receipt(busy=True)
-    status = write_block(job.store, job.block, found) if found else block_status(handles(job.store, job.run), job.block)
+    if found or job.known:
+        status = write_block(job.store, job.block, {**job.known, **found}, status)
     return Receipt(failed=sum(int(status[place(job, case)] == FAILED) for case in cases(job)))
 
 

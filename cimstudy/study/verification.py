@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cimstudy.errors import InputError
 from cimstudy.study import store as stores
 from cimstudy.study.blockio import Case
-from cimstudy.study.cluster import connect, result_of
+from cimstudy.study.cluster import connect, result_of, submitted
 from cimstudy.study.clusterfile import described
 from cimstudy.study.codec import differences
 from cimstudy.study.evaluate import Outcome, one_line
@@ -199,7 +199,7 @@ def recomputed(client: Client, study: Study, group: zarr.Group, picked: Iterable
     payload, settings = pack(study), stores.stored_settings(group)
     names = stores.stored_axes(group).values()
     futures = {
-        (row, trial): client.submit(try_cases, payload, ((settings.point(row), (trial,)),), pure=False, retries=0)
+        (row, trial): submitted(client, "verify", try_cases, payload, ((settings.point(row), (trial,)),))
         for row, trial in picked
     }
     for (row, trial), future in futures.items():
