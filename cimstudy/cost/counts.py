@@ -77,13 +77,13 @@ def sum_of_larger(floor: Any, line: tuple[Any, Any], ends: tuple[Any, Any]) -> A
 
 def total(values: Iterable[Any]) -> Any:
     """The sum of numbers and arrays; 0.0 of none. Unlike `sum` it adds no plain 0 to an array."""
-    found = tuple(value for value in values if not is_nothing(value))
+    found = [value for value in values if type(value) is not float or value]
     return functools.reduce(operator.add, found) if found else 0.0
 
 
 def is_nothing(value: Any) -> bool:
     """Whether a value is a plain 0, as what does not happen at any point has it."""
-    return isinstance(value, float) and value == 0
+    return type(value) is float and not value
 
 
 def ratio(first: Any, second: Any) -> Any:

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -279,6 +280,7 @@ def check_overrides(overrides: Overrides) -> None:
             raise InputError(f"{path}: unknown to an override of a design; known: {', '.join([*NUMBERS, *CHOICES])}")
 
 
+@cache
 def is_of_operator(path: str) -> bool:
     """Whether a path names a number of one operator."""
     root, _, operator = path.rpartition(".")
