@@ -37,6 +37,7 @@ from cimstudy.study.workload import has_evaluate, metrics_of
 if TYPE_CHECKING:
     import xarray as xr
 
+ALONE = 10_000  # cases that one worker evaluates as arrays in the time that another takes to start
 CLUSTERS = 5  # that a run takes, one after the other, before it gives up
 
 
@@ -53,6 +54,13 @@ class Run:
     retry_failed: bool
     case_timeout: float | None  # s
     joined_before: bool = False  # another cluster, which was lost
+
+    @property
+    def processes(self) -> int | None:
+        """Worker processes to start on this machine; None: one for each core."""
+        cases = len(self.resolved) * self.study.least_trials
+        alone = cases <= ALONE and has_evaluate(self.study.workload)
+        return 1 if self.cluster is None and self.workers is None and alone else self.workers
 
 
 def carry_out(run: Run, *, progress: bool) -> "xr.Dataset":
@@ -95,7 +103,7 @@ def joined(run: Run) -> Iterator[Client]:
     """The run's cluster. Raises ClusterLostError if it is the second one and cannot be had."""
     with contextlib.ExitStack() as stack:
         try:
-            client = stack.enter_context(connect(run.cluster, run.workers))
+            client = stack.enter_context(connect(run.cluster, run.processes))
         except InputError as error:
             if run.joined_before:
                 raise ClusterLostError(f"{LOST} ({error})") from error

@@ -148,12 +148,12 @@ class Study(Part):
     ) -> "xr.Dataset":
         """Evaluate what the store lacks, and return `open_results(store)`.
 
-        `cluster`: None for worker processes on this machine (`workers` of them, by default one for each core), the
-        address of a Dask scheduler, a file that describes a cluster (`.yaml`), or a Dask client. `block`: how many
-        points and trials one task evaluates, by default from the measured time of a case. `case_timeout`: seconds after
-        which a case is ended and counts as failed; the first case of a process also loads the model. Raises InputError
-        before any work starts if the study is unsound or the store holds another one; Interrupted on Ctrl-C, after
-        which the same call goes on.
+        `cluster`: None for worker processes on this machine (`workers` of them, by default one for each core, or a
+        single one for few cases that are evaluated as arrays), the address of a Dask scheduler, a file that describes a
+        cluster (`.yaml`), or a Dask client. `block`: how many points and trials one task evaluates, by default from the
+        measured time of a case. `case_timeout`: seconds after which a case is ended and counts as failed; the first
+        case of a process also loads the model. Raises InputError before any work starts if the study is unsound or the
+        store holds another one; Interrupted on Ctrl-C, after which the same call goes on.
         """
         from cimstudy.study.clusterfile import described  # noqa: PLC0415 - defining a study needs no cluster
         from cimstudy.study.runner import Run, carry_out  # noqa: PLC0415 - as above

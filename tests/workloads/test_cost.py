@@ -1,6 +1,7 @@
 """Costs as a study sees them: blocks as arrays, the same bits as case by case, and what the store keeps."""
 
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from cimstudy.cost import Work, cost, model_shape, shapes
 from cimstudy.cost.coefficients import table
 from cimstudy.cost.validity import REASONS
 from cimstudy.errors import InputError
+from cimstudy.study.runner import Run
 from cimstudy.study.verification import verify
 from cimstudy.transformer.checkpoint import read_config
 from cimstudy.transformer.config import TransformerConfig
@@ -31,6 +33,28 @@ SPACE = cim.Grid(
 
 def study(**changes):
     return cim.Study(**{"name": "costs", "workload": COST, "space": SPACE} | changes)
+
+
+@pytest.mark.parametrize(
+    ("trials", "asked", "processes"),
+    [(1, {}, 1), (100, {}, 1), (200, {}, None), (1, {"workers": 3}, 3), (1, {"cluster": "tcp://there"}, None)],
+)
+def test_few_points_of_costs_take_one_process(trials, asked, processes):
+    """84 points in arrays take less time than a second process does to start."""
+    given = {"cluster": None, "workers": None} | asked
+    run = Run(
+        study=study(trials=trials),
+        resolved=range(84),
+        store="",
+        block=None,
+        retry_failed=False,
+        case_timeout=None,
+        **given,
+    )
+    assert run.processes == processes
+    if not asked:
+        model = replace(run, study=study(workload=cim.workloads.LanguageModel(tokens=64)))
+        assert model.processes is None
 
 
 @pytest.mark.parametrize("name", shapes())
