@@ -16,7 +16,9 @@ from cimstudy.cost.quantities import BREAKDOWN, QUANTITIES, Quantity
 from cimstudy.cost.shapes import ModelShape
 
 Array = NDArray[Any]
-CHUNK = 16384  # points that are worked on together: calls take little of the time, and arrays stay in a cache
+# points that are worked on together: calls take little of the time, and arrays stay in a cache. No power of two, whose
+# arrays would lie in the same places of it
+CHUNK = 20000
 COORDINATES = {"phase": PHASES, "operation": OPERATIONS, "component": COMPONENTS, "part": AREAS}
 
 
