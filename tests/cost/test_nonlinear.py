@@ -105,3 +105,24 @@ def test_circuits_between_converters_take_a_pulse_and_a_conversion():
     assert whole.energies["dac"] == events.pulse
     assert bare.energies["adc"] == bare.energies["dac"] == 0
     assert whole.energies["mac"] == bare.energies["mac"] > 0
+
+
+def test_units_do_not_know_of_other_points():
+    """In company of other kinds, engines and bits: the same bits of results as alone."""
+    rng = np.random.default_rng(0)
+    n = 60
+    design = {
+        "architecture.chips.node": rng.uniform(7e-9, 65e-9, n),
+        **{
+            path: rng.choice(CHOICES[path].allowed, n)
+            for name in UNITS
+            for path in (f"architecture.placement.{name}", f"architecture.{name}.kind")
+        },
+        **{f"architecture.{name}.input_bits": rng.integers(2, 16, n) for name in UNITS},
+        "architecture.softmax.entries": rng.integers(2, 512, n),
+    }
+    whole = cost(GPT, WORK, design)
+    for place in range(0, n, 7):
+        alone = cost(GPT, WORK, {path: values[place] for path, values in design.items()})
+        for name, values in alone.values.items():
+            np.testing.assert_array_equal(whole[name][place], values[0])
