@@ -62,7 +62,7 @@ def operations(network: str) -> float:
     """Of reading a sequence."""
     shape = model_shape(network)
     pairs = READ * READ if not shape.causal else READ * (READ + 1) / 2
-    return 2 * (READ * shape.macs + pairs * shape.attention_macs)
+    return float(2 * (READ * shape.macs + pairs * shape.attention_macs))
 
 
 def of_head(name: str) -> Callable[[Figures], float]:

@@ -12,6 +12,7 @@ from cimstudy.cost.dynamic import product_area
 from cimstudy.cost.events import Scaling
 from cimstudy.cost.nonlinear import Unit
 from cimstudy.cost.run import Pair, Run, Setting
+from cimstudy.cost.stock import beside_arrays
 
 AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory", "dram")
 
@@ -29,13 +30,18 @@ def areas(run: Run, held: Mapping[Setting, Pair], chips: Any, kv_bits: Any, dram
     tiles = np.ceil(arrays / numbers["architecture.chips.tile_arrays"])
     macs, lanes = numbers["architecture.logic.macs"], numbers["architecture.logic.lanes"]
     each = [of_arrays(setting, pair) for setting, pair in held.items()]
+    charges, hashes = beside_arrays(run)
+    parts = {name: total(own[name] for own in each) for name in each[0]}
     found = {
-        **{name: total(parts[name] for parts in each) for name in each[0]},
+        **parts,
+        "cell": parts["cell"] + charges,
         "tile": tiles * scaling.area("edram", "bus", "router"),
         "digital": macs * (scaling.area("mac_unit") + products_area(run)) + lanes * scaling.area("vector_unit"),
         "nonlinear": lanes * total(unit.area for unit in units_of(run)),
         "link": chips * (chips > 1) * event("link", "area"),
-        "memory": kv_bits * (event("sram_cell", "area_F2") * np.square(scaling.node)) if np.any(kv_bits) else 0.0,
+        "memory": total((kv_bits * (event("sram_cell", "area_F2") * np.square(scaling.node)), hashes))
+        if np.any(kv_bits)
+        else hashes,
     }
     said = numbers["architecture.chips.area"]
     if np.isnan(said).all():

@@ -52,7 +52,7 @@ def seen(n: Any, window: Any) -> Any:
     return sum_to(inside) + np.subtract(n, inside) * window
 
 
-def tiles_seen(n: Any, window: int | None, size: Any) -> Any:
+def tiles_seen(n: Any, window: Any, size: Any) -> Any:
     """Sum over tokens 1 ... n of the blocks of `size` that hold the tokens that each sees."""
     inside = n if window is None else np.minimum(n, window)
     whole = np.floor(np.divide(inside, size))
@@ -73,6 +73,25 @@ def sum_of_larger(floor: Any, line: tuple[Any, Any], ends: tuple[Any, Any]) -> A
     last = np.minimum(np.maximum(crossing, low), high)
     rest = np.subtract(high, last)
     return np.multiply(floor, last - low) + rest * (np.multiply(slope, 0.5) * (last + 1 + high) + offset)
+
+
+def kept_of_share(share: Any, n: Any, window: Any) -> Any:
+    """Sum over tokens 1 ... n of a share of them, rounded up, and at most `window`, or no limit (None)."""
+    shares, stops = np.broadcast_arrays(np.atleast_1d(np.asarray(share, np.float64)), np.asarray(n, np.float64))
+    found = np.full(shares.shape, np.nan)
+    for one in np.unique(shares[~np.isnan(shares)]):
+        mine = shares == one
+        tokens = np.arange(1.0, stops[mine].max() + 1)
+        kept = np.ceil(one * tokens)
+        sums = np.concatenate([[0.0], np.cumsum(kept if window is None else np.minimum(kept, window))])
+        found[mine] = sums[stops[mine].astype(np.intp)]
+    return found
+
+
+def floors(n: Any, size: Any) -> Any:
+    """Sum over i = 0 ... n - 1 of i / size, rounded down."""
+    whole = np.floor(np.divide(n, size))
+    return size * (sum_to(whole) - whole) + whole * (n - whole * size)
 
 
 def total(values: Iterable[Any]) -> Any:

@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cimstudy.cost.design import CHOICES, NUMBERS
+from cimstudy.cost.design import CHOICES, NUMBERS, PER_LAYER, UNSAID
 from cimstudy.cost.overrides import Overrides, Own
-from cimstudy.hardware import Architecture, Crossbar, Differential, Hardware, Override, Searched, ThresholdAttention
+from cimstudy.hardware import (
+    Architecture,
+    Crossbar,
+    Differential,
+    GainCellAttention,
+    Hardware,
+    Override,
+    Searched,
+    ThresholdAttention,
+)
 
 PATHS = (*NUMBERS, *CHOICES)
 Parts = Mapping[str, tuple[Sequence[Any], NDArray[np.intp]]]  # by name: distinct ones, and which of them a point has
@@ -51,6 +60,8 @@ def whole(name: str, part: Any) -> dict[str, Any]:
 
 def default(path: str) -> Any:
     """What an entry is where nothing is said."""
+    if path.rpartition(".")[0] in PER_LAYER:
+        return UNSAID
     return (NUMBERS[path] if path in NUMBERS else CHOICES[path]).default
 
 
@@ -59,7 +70,7 @@ def stated(root: str, part: Any) -> dict[str, Any]:
     mine = {path: value_at(part, path.removeprefix(f"{root}.")) for path in paths_of(root)}
     found = {path: value for path, value in mine.items() if value is not None and not isinstance(value, tuple)}
     if isinstance(part, Architecture):
-        return found | all_kept(part)
+        return found | all_kept(part) | by_layer(part) | counters(part)
     return found | coded(part) if isinstance(part, Crossbar) else found
 
 
@@ -80,8 +91,27 @@ def all_kept(architecture: Architecture) -> dict[str, Any]:
     given = architecture.attention
     if not isinstance(given, Searched) or given.threshold is not None or given.keep is not None:
         return {}
-    plain = {"architecture.attention.kind": "full"} if isinstance(given, ThresholdAttention) else {}
-    return {"architecture.attention.keep": 1.0, **plain}
+    if isinstance(given, ThresholdAttention):
+        return {"architecture.attention.kind": "full"}
+    return {"architecture.attention.keep": 1.0, "architecture.attention.mask": "none"}
+
+
+def by_layer(architecture: Architecture) -> dict[str, Any]:
+    """Numbers that a scheme has for each layer."""
+    found = {path: value_at(architecture, path.removeprefix("architecture.")) for path in PER_LAYER}
+    return {
+        f"{path}.{layer}": number
+        for path, numbers in found.items()
+        if isinstance(numbers, tuple)
+        for layer, number in enumerate(numbers)
+    }
+
+
+def counters(architecture: Architecture) -> dict[str, Any]:
+    """Gain cells whose outputs are exact have no counters."""
+    given = architecture.attention
+    exact = isinstance(given, GainCellAttention) and given.output_bits is None
+    return {"architecture.attention.output_bits": 0} if exact else {}
 
 
 def coded(crossbar: Crossbar) -> dict[str, Any]:
@@ -92,6 +122,8 @@ def coded(crossbar: Crossbar) -> dict[str, Any]:
     found: dict[str, Any] = {
         "crossbar.cells_per_weight": weights.slices * len(weights.cells) * (2 if pair else 1),
         "crossbar.conversions_per_weight": 0 if crossbar.adc is None else weights.slices * lines,
+        "crossbar.cells_of_current": len(weights.cells) * (2 if pair else 1),
+        "crossbar.conversions_of_current": 0 if crossbar.adc is None else lines,
     }
     if weights.bits is not None:
         found["crossbar.weight_bits"] = weights.bits

@@ -89,6 +89,8 @@ NUMBERS: Mapping[str, Number] = {
     "crossbar.cells_per_weight": count(2, "cells side by side that hold a weight"),
     "crossbar.conversions_per_weight": share(1, "converted columns of those; 0: currents are read exactly"),
     "crossbar.weights.slices": count(1, "slices of a weight"),
+    "crossbar.cells_of_current": count(2, "cells that hold a number that is written as a current, not sliced"),
+    "crossbar.conversions_of_current": share(1, "converted columns of those"),
     "crossbar.weight_bits": count(8, "bits of a weight"),
     "crossbar.input_bits": count(8, "bits of an input"),
     "crossbar.pulse_bits": count(7, "bits of a pulse that drives a row"),
@@ -114,15 +116,20 @@ NUMBERS: Mapping[str, Number] = {
     "device.rewritable": share(1.0, "whether cells are written at inference: 0 or 1", most=1.0),
     "data.drive": share(0.5, "mean square of a row's drive over a full one; bit-serial: share of ones", most=1.0),
     "data.level": share(0.5, "mean of a cell's (g - g_min) / (g_max - g_min)", most=1.0),
+    "data.computed": share(UNSAID, "share of the tokens of a layer that it computes, on average", most=1.0),
     "data.scored": share(UNSAID, "share of the keys in sight whose exact score is computed", most=1.0),
     "data.kept": share(UNSAID, "share of the keys in sight whose values are weighed", most=1.0),
     "architecture.attention.width": share(UNSAID, "keys to either side that kind='window' keeps"),
     "architecture.attention.k": count(UNSAID, "keys that kind='top_k' and 'product_quantised' keep"),
     "architecture.attention.window": share(UNSAID, "tokens that 'gain_cell' holds; or to either side, of 'hashed'"),
-    "architecture.attention.bits": Number(
-        default=4, meaning="bits of the operands of a search, with the sign", least=2, positive=False
+    "architecture.attention.size": count(64, "tokens of a block of 'blocked'"),
+    "architecture.attention.bits": count(4, "bits of the operands of a search, with the sign; or of a hash"),
+    "architecture.attention.distance": share(UNSAID, "bits in which matching hashes may differ"),
+    "architecture.attention.subspaces": count(8, "parts of a key of 'product_quantised'"),
+    "architecture.attention.centroids": count(16, "of each part"),
+    "architecture.attention.keep": share(
+        UNSAID, "share of the keys that 'threshold' and 'fused' keep; of the tokens, 'token_pruning'", most=1.0
     ),
-    "architecture.attention.keep": share(UNSAID, "share of the keys that 'threshold' and 'fused' keep", most=1.0),
     **{
         f"architecture.{unit}.{name}": entry
         for unit in ("softmax", "norm", "activation")
@@ -136,6 +143,11 @@ NUMBERS: Mapping[str, Number] = {
         }.items()
     },
     "architecture.softmax.log_entries": Number(default=256, meaning="of the table of ln", least=2, positive=False),
+    "architecture.attention.rows": count(64, "tokens of a sub-tile of 'gain_cell'"),
+    "architecture.attention.query_bits": count(4, "bits of queries of 'gain_cell', with the sign"),
+    "architecture.attention.output_bits": share(5, "bits of a sub-tile's counter of 'gain_cell'; 0: none"),
+    "architecture.attention.cosine": share(UNSAID, "at which tokens leave by 'early_exit'; more than 1: never"),
+    "architecture.attention.least": count(1, "layers that every token goes through with 'early_exit'"),
     "architecture.logic.voltage": Number(default=0.8, meaning="supply of the logic, V"),
     "architecture.logic.partial_sum_bits": count(16, "bits of a partial sum between arrays"),
     "architecture.chips.tile_arrays": count(96, "arrays that share a buffer and a router"),
@@ -194,6 +206,15 @@ CHOICES: Mapping[str, Choice] = {
         f"architecture.{unit}.code": Choice(allowed=("gray", "binary"), meaning="of the bits that ranges give")
         for unit in ("softmax", "activation")
     },
+    "architecture.attention.mask": Choice(
+        allowed=("searched", "none"), meaning="whether kind='fused' searches for keys at all"
+    ),
+    "architecture.attention.context": Choice(
+        allowed=("inputs", "values"), meaning="what kind='decomposed' multiplies softmax by"
+    ),
+    "architecture.attention.pulse": Choice(
+        allowed=("hard_sigmoid", "softmax"), meaning="what kind='gain_cell' makes of scores"
+    ),
     "architecture.kv.location": Choice(
         allowed=("hbm", "lpddr", "buffer", "array"), meaning="where the keys and values of earlier tokens are kept"
     ),
@@ -205,6 +226,7 @@ CHOICES: Mapping[str, Choice] = {
     ),
 }
 PER_OPERATOR = ("data.drive", "data.level")  # may be given for one operator, as "data.drive.qkv"
+PER_LAYER = ("architecture.attention.width", "architecture.attention.keep")  # or for one layer, as "....width.3"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -239,12 +261,12 @@ def completed(design: Mapping[str, Any], factors: Mapping[str, Any] = NO_FACTORS
     Raises InputError for an unknown path, a bad value, or lengths that do not agree.
     """
     for path in design:
-        if path not in NUMBERS and path not in CHOICES and not is_of_operator(path) and path != "overrides":
+        if path not in NUMBERS and path not in CHOICES and not is_part(path) and path != "overrides":
             raise InputError(
                 f"{path}: unknown to the cost of a design; known: {', '.join([*NUMBERS, *CHOICES, 'overrides'])}"
             )
     numbers = {path: number(path, design.get(path, entry.default), entry) for path, entry in NUMBERS.items()}
-    for path in filter(is_of_operator, design):
+    for path in filter(is_part, design):
         numbers[path] = number(path, design[path], NUMBERS[path.rpartition(".")[0]])
     choices = {path: choice(path, design.get(path, entry.default), entry) for path, entry in CHOICES.items()}
     overrides = Overrides.of(design.get("overrides", ()))
@@ -285,6 +307,17 @@ def is_of_operator(path: str) -> bool:
     """Whether a path names a number of one operator."""
     root, _, operator = path.rpartition(".")
     return root in PER_OPERATOR and operator in OPERATIONS
+
+
+def is_of_layer(path: str) -> bool:
+    """Whether a path names a number of one layer."""
+    root, _, layer = path.rpartition(".")
+    return root in PER_LAYER and layer.isdecimal()
+
+
+def is_part(path: str) -> bool:
+    """Whether a path names a number of one operator or layer."""
+    return is_of_operator(path) or is_of_layer(path)
 
 
 def number(path: str, value: Any, entry: Number) -> Array:

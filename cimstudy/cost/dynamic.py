@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import counts
+from cimstudy.cost import counts, meeting
 from cimstudy.cost.coefficients import event
 from cimstudy.cost.design import Group
 from cimstudy.cost.events import (
@@ -30,13 +30,15 @@ NIBBLE = 4  # bits of numbers whose product a content-addressable memory holds
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attended:
-    """What a product of one layer takes, for each pair, each token and each block of tokens in sight."""
+    """What a product or a search of one layer takes, for each pair, each token and each block of tokens in sight."""
 
     per_pair: Energies
     per_token: Energies
     per_block: Energies = field(default_factory=dict)
+    per_kept: Energies = field(default_factory=dict)  # pair whose value is weighed
     block: Any = 1.0  # tokens
     pair_time: Any = 0.0  # s, in digital units or on the way from memory
+    kept_time: Any = 0.0  # s, the same, for each pair whose value is weighed
     token_time: Any = 0.0  # s, in arrays
     conversions: tuple[Any, Any] = (0.0, 0.0)  # for each pair, and for each block
 
@@ -51,7 +53,7 @@ def digitally(operator: str, shape: ModelShape, group: Group, events: Events) ->
     products, turns = multiplied(group, events, engine)
     return Attended(
         per_pair=products_of(macs, products) | {"memory": entries * where.energy},
-        per_token={"memory": entries * where.energy},
+        per_token={} if meeting.is_shared(operator, group) else {"memory": entries * where.energy},
         pair_time=np.maximum(macs * turns / speed, entries / where.bandwidth),
     )
 
@@ -103,9 +105,11 @@ def rewritten(operator: str, group: Group, events: Events, entries: Any, cell: t
 
     entries : of a token.  cell : energy and time of writing an entry.
     """
+    if meeting.is_shared(operator, group):
+        return Attended(per_pair={}, per_token={})
     energy, time = cell
     write = {"write": entries * energy}
-    if group.choices["architecture.kv.location"] == "array":
+    if meeting.stays_in_arrays(group):
         return Attended(per_pair={}, per_token=write, token_time=time)
     where = memory_of(group, events.scaling, group.choices[f"architecture.placement.{operator}"])
     bits = entries * group.numbers["architecture.kv.bits"]
@@ -140,7 +144,7 @@ def in_analog_arrays(operator: str, shape: ModelShape, group: Group, events: Eve
         pair |= {"adc": found * conversion, "shift_add": found * events.shift_add}
     else:  # values one below the other
         wide = counts.column_tiles(d, cells, numbers["crossbar.columns"])
-        block = numbers["crossbar.rows"]
+        block = meeting.rows_together(group)
         found, per_pair, per_block = d * converted, wide * into, d * out
         pair = {"dac": wide * vector.row}
         edge = {"adc": found * conversion, "shift_add": found * events.shift_add, "partial_sum": d * events.add}
@@ -199,15 +203,17 @@ ENGINES: Mapping[str, Callable[[str, ModelShape, Group, Events], Attended]] = {
 
 def attended(operator: str, shape: ModelShape, group: Group, events: Events) -> Attended:
     """What a product of attention takes on the engine that the design places it on."""
-    return ENGINES[group.choices[f"architecture.placement.{operator}"]](operator, shape, group, events)
+    engine = ENGINES[group.choices[f"architecture.placement.{operator}"]]
+    return engine(operator, meeting.met(operator, shape, group), group, events)
 
 
 def arrays(operator: str, shape: ModelShape, group: Group, tokens: Any) -> tuple[Any, Any]:
     """Analog and SRAM arrays that hold the keys or the values of so many tokens."""
     numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
     cells = {"dynamic-crossbar": "crossbar.cells_per_weight", "sram-cim": "crossbar.weight_bits"}.get(engine)
-    if cells is None:
+    if cells is None or meeting.is_shared(operator, group) or meeting.holds_charges(group):
         return 0.0, 0.0
+    shape = meeting.met(operator, shape, group)
     size = (numbers["crossbar.rows"], numbers["crossbar.columns"])
     matrix = (shape.head_width, tokens) if operator == "scores" else (tokens, shape.head_width)
     found = shape.layers * shape.kv_heads * counts.arrays(matrix, numbers[cells], size)

@@ -138,6 +138,7 @@ class Events:
     bit_between_chips: Any
     phase: Any  # s; one pulse of an array and the conversions after it
     product: Any  # s; a vector through an array
+    turns: Any  # in which rows are driven
     sram_write: Any  # a bit
     output: Price  # of an array, for one input vector: conversions, and the bits of a sum on their way
     sum: Price  # of two outputs
@@ -170,7 +171,7 @@ def events_of(group: Group) -> Events:
     reading = np.ceil(columns / numbers["crossbar.adc.per_array"]) / numbers["crossbar.adc.rate"]
     phase = turns * np.maximum(cells.read_time, reading)
     wire = event("wire", "energy") * np.square(scaling.voltage) * event("tile", "length")
-    pulse = PULSES[choices["crossbar.dac.model"]](numbers, scaling) * scale
+    pulse = pulse_of(group, scaling, numbers["crossbar.pulse_bits"])
     line = event("line", "capacitance") * columns * np.sqrt(cells.area) * np.square(cells.read_voltage) * scale
     each = conversion * numbers["crossbar.adc.energy_scale"] + scaling.energy("sample_hold")
     conversions = numbers["crossbar.conversions_per_weight"] * numbers["crossbar.converted_pulses"] * turns
@@ -195,6 +196,7 @@ def events_of(group: Group) -> Events:
         bit_between_chips=unless_said(numbers["architecture.links.energy"], event("link", "energy")),
         phase=phase,
         product=numbers["crossbar.pulses"] * phase,
+        turns=turns,
         sram_write=scaling.energy("sram_write"),
         output=Price(
             energies={
@@ -233,19 +235,23 @@ def vectors_of(numbers: Numbers, cells: Cells, driven: tuple[Any, Any], moved: M
     return found
 
 
-def pulse_library(numbers: Numbers, scaling: Scaling) -> Any:
+def pulse_library(bits: Any, scaling: Scaling) -> Any:
     """Energy of a pulse by the driver of ISAAC, which each further bit doubles."""
-    return scaling.energy("row_driver") * np.exp2(numbers["crossbar.pulse_bits"] - 1)
+    return scaling.energy("row_driver") * np.exp2(bits - 1)
 
 
-def pulse_zigzag28(numbers: Numbers, scaling: Scaling) -> Any:
+def pulse_zigzag28(bits: Any, scaling: Scaling) -> Any:
     """Energy of a pulse by the converter of ZigZag; none for one bit."""
-    bits = numbers["crossbar.pulse_bits"]
     charge = event("dac_zigzag28", "energy") / node_of("dac_zigzag28") * scaling.node * np.square(scaling.voltage)
     return np.where(bits > 1, bits * charge, 0.0)
 
 
 PULSES = {"library": pulse_library, "zigzag28": pulse_zigzag28}
+
+
+def pulse_of(group: Group, scaling: Scaling, bits: Any) -> Any:
+    """Energy of a pulse of so many bits of one row's driver."""
+    return PULSES[group.choices["crossbar.dac.model"]](bits, scaling) * group.numbers["crossbar.periphery_scale"]
 
 
 def unless_said(given: Any, known: Any) -> Any:

@@ -20,6 +20,7 @@ class Attending:
     token: Any  # of one layer
     pair: Any
     shared_pair: Any  # of the digital units or the memory, whichever is busier
+    blocks: "Callable[[Span], Any] | None" = None  # of all blocks of a span but the first of each token
 
     @property
     def layers(self) -> int:
@@ -92,7 +93,8 @@ def all_pairs(span: Span, groups: Sequence[Attention]) -> Any:
 
 def streamed(timing: Timing, span: Span, followed: Any) -> Any:
     """Time of a span's tokens, one after another, s. followed : how many of them by a new token."""
-    seeing = total(layers.pair * all_pairs(span, layers.groups) for layers in timing.attention)
+    blocks = [layers.blocks(span) for layers in timing.attention if layers.blocks is not None]
+    seeing = total([*(layers.pair * all_pairs(span, layers.groups) for layers in timing.attention), *blocks])
     return span.tokens * timing.token + seeing + followed * timing.head
 
 

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from cimstudy.cost.area import AREAS
 from cimstudy.cost.coefficients import sources
-from cimstudy.cost.design import NO_FACTORS, completed, groups
+from cimstudy.cost.design import NO_FACTORS, completed, groups, is_of_layer
 from cimstudy.cost.ledger import COMPONENTS, OPERATIONS, PHASES
 from cimstudy.cost.point import evaluate
 from cimstudy.cost.quantities import BREAKDOWN, QUANTITIES, Quantity
 from cimstudy.cost.shapes import ModelShape
+from cimstudy.errors import InputError
 
 Array = NDArray[Any]
 # points that are worked on together: calls take little of the time, and arrays stay in a cache. No power of two, whose
@@ -69,6 +70,9 @@ def cost(
     operator, and areas by part.  Raises InputError for unknown paths and bad values.
     """
     whole = completed({**work.entries(), **design}, factors)
+    for path in filter(is_of_layer, design):
+        if int(path.rpartition(".")[2]) >= shape.layers:
+            raise InputError(f"{path}: {shape.name} has {shape.layers} layers, numbered from 0")
     quantities = QUANTITIES | (BREAKDOWN if breakdown else {})
     lengths = {"point": whole.points, **{name: len(labels) for name, labels in COORDINATES.items()}}
     totals = np.empty((len(QUANTITIES), whole.points))  # in one piece, which takes large pages of memory

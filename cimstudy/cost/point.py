@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from cimstudy.cost import meeting, online, search
 from cimstudy.cost.area import areas, chips_of, static_power
 from cimstudy.cost.counts import ratio, total
 from cimstudy.cost.design import Group
-from cimstudy.cost.dynamic import entry_bits
+from cimstudy.cost.dynamic import Attended, entry_bits
 from cimstudy.cost.events import Memory, memory_of
 from cimstudy.cost.kv import lifetime
 from cimstudy.cost.ledger import OPERATIONS, PHASES, Ledger
-from cimstudy.cost.run import Pair, Run, Setting, run_of
+from cimstudy.cost.run import Layers, Pair, Run, Setting, run_of
 from cimstudy.cost.shapes import ModelShape
 from cimstudy.cost.stock import held_of, programming, stocks_of, utilisation
 from cimstudy.cost.taken import Parts, Taken, Taking, attended, steps_of
@@ -73,37 +74,61 @@ def enter(run: Run, ledger: Ledger, steps: list[Taking], parts: Parts) -> None:
     for step in steps:
         for taken in step.products:
             for phase, tokens in phases_of(run, taken, last_only=step.last_only):
-                ledger.pay(step.operator, taken.uses[phase].energies, tokens, taken.product.used)
+                count = taken.product.used * run.left(step.operator)
+                ledger.pay(step.operator, taken.uses[phase].energies, tokens, count)
     for layers, products in parts:
         for name, part in products.items():
-            ledger.pay(name, part.per_pair, layers.computed[name])
-            ledger.pay(name, part.per_token, run.tokens, layers.shape.layers)
-            if part.per_block:
-                ledger.pay(name, part.per_block, layers.blocks(part.block))
+            enter_attended(run, ledger, layers, (name, part))
     for name, elements, setting, uses in elements_of(run):
         ledger.pay(name, setting.units[name].energies, uses, elements)
+    for layers in run.attention:
+        if online.is_online(layers.group):
+            operation = layers.settings["softmax"].events.scaling.energy("vector_operation")
+            ledger.pay("softmax", {"mac": online.operations(layers.shape) * operation}, later_blocks(run, layers))
+
+
+def enter_attended(run: Run, ledger: Ledger, layers: Layers, product: tuple[str, Attended]) -> None:
+    """Energies of a product or a search of attention."""
+    name, part = product
+    ledger.pay(name, part.per_pair, layers.computed[name])
+    ledger.pay(name, part.per_token, run.tokens, layers.shape.layers * run.left("keys"))
+    if part.per_block:
+        ledger.pay(name, part.per_block, layers.blocks(part.block), run.left("attention"))
+    if part.per_kept:
+        ledger.pay(name, part.per_kept, layers.computed["values"])
+
+
+def later_blocks(run: Run, layers: Layers) -> Pair:
+    """Blocks after the first of each query, in each phase, in some layers."""
+    return layers.later_blocks(run.prefill, 0), layers.later_blocks(run.decode, 1)
 
 
 def enter_times(run: Run, ledger: Ledger, steps: list[Taking], parts: Parts) -> None:
     """Times of all operators."""
     for step in steps:
         for phase, tokens in phases_of(run, step, last_only=step.last_only):
-            ledger.spend(step.operator, step.time(phase), tokens)
+            ledger.spend(step.operator, run.remaining(step.operator, step.time(phase)), tokens)
     for layers, products in parts:
         for name, part in products.items():
             ledger.spend(name, part.pair_time, layers.computed[name])
-            ledger.spend(name, layers.shape.layers * part.token_time, run.tokens)
+            ledger.spend(name, part.kept_time, layers.computed["values"])
+            ledger.spend(name, run.remaining("attention", layers.shape.layers * part.token_time), run.tokens)
     for name, elements, setting, uses in elements_of(run):
         ledger.spend(name, elements * setting.element_time(name), uses)
+    for layers in run.attention:
+        if online.is_online(layers.group):
+            element = layers.settings["softmax"].element_time("softmax")
+            ledger.spend("softmax", online.elements(layers.shape) * element, later_blocks(run, layers))
 
 
 def elements_of(run: Run) -> Iterator[tuple[str, Any, Setting, Pair]]:
     """Elements of softmax, norms and activations for each pair or token, and how many of these each phase has."""
     for layers in run.attention:
-        yield "softmax", layers.shape.heads, layers.settings["softmax"], layers.computed["values"]
+        if meeting.needs_softmax(layers.group):
+            yield "softmax", layers.shape.heads, layers.settings["softmax"], layers.computed["values"]
     for name, parts in run.elements.items():
         for elements, setting in parts:
-            yield name, elements, setting, run.tokens
+            yield name, elements * run.left(name), setting, run.tokens
 
 
 def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
@@ -126,9 +151,9 @@ def totals(run: Run, ledger: Ledger, speed: Mapping[str, Any]) -> dict[str, Any]
 
 def kept_bits(run: Run) -> Any:
     """Bits of keys and values of all sequences at their longest."""
-    tokens = run.decode.stop * run.group.numbers["workload.batch"]
+    tokens = meeting.kept_tokens(run.group, run.decode.stop) * run.group.numbers["workload.batch"]
     return total(
-        tokens * (layers.shape.kv_elements / 2) * entry_bits(layers.settings[name].group)
+        tokens * meeting.kept_elements(name, layers.shape, layers.group) * entry_bits(layers.settings[name].group)
         for layers in run.attention
         for name in ("scores", "values")
     )
@@ -138,10 +163,10 @@ def kept_area(run: Run) -> Any:
     """Area of the memory beside the chips that holds keys and values, m2."""
     if run.group.choices["architecture.kv.location"] in {"array", "buffer"}:
         return 0.0
-    tokens = run.decode.stop * run.group.numbers["workload.batch"]
+    tokens = meeting.kept_tokens(run.group, run.decode.stop) * run.group.numbers["workload.batch"]
     placed = [(name, layers, layers.settings[name]) for layers in run.attention for name in ("scores", "values")]
     return tokens * total(
-        entry_bits(own.group) * (layers.shape.kv_elements / 2 * memory_at(own, name).area)
+        entry_bits(own.group) * (meeting.kept_elements(name, layers.shape, own.group) * memory_at(own, name).area)
         for name, layers, own in placed
     )
 
@@ -153,13 +178,18 @@ def memory_at(setting: Setting, name: str) -> Memory:
 
 def traffic(run: Run) -> Any:
     """Bytes of keys and values that are read for a written token."""
-    entries = run.shape.kv_elements / run.shape.layers / 2
     read = total(
-        layers.computed[name][1] * entry_bits(layers.settings[name].group)
+        layers.computed[name][1] * entries_of(name, layers) * entry_bits(layers.settings[name].group)
         for layers in run.attention
         for name in ("scores", "values")
     )
-    return ratio(read * entries / BYTE, run.decode.tokens)
+    return ratio(read / BYTE, run.decode.tokens)
+
+
+def entries_of(name: str, layers: Layers) -> int:
+    """Numbers that a product of attention meets of a token, in one layer."""
+    one = meeting.met(name, layers.shape, layers.group)
+    return one.kv_heads * one.head_width
 
 
 def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:
@@ -168,10 +198,17 @@ def wear(run: Run, speed: Mapping[str, Any], kv_bits: Any) -> Any:
         layers.settings[name]
         for layers in run.attention
         for name in layers.products
-        if layers.settings[name].group.choices[f"architecture.placement.{name}"] == "dynamic-crossbar"
+        if wears(name, layers.settings[name].group)
     )
     lives = [life(run, setting, speed, kv_bits) for setting in written]
     return functools.reduce(np.minimum, lives) if lives else np.inf
+
+
+def wears(name: str, group: Group) -> bool:
+    """Whether a product of attention writes cells that wear: charges and tables do not."""
+    if group.choices[f"architecture.placement.{name}"] != "dynamic-crossbar" or meeting.holds_charges(group):
+        return False
+    return name != "search" or search.is_approximate(group)
 
 
 def life(run: Run, setting: Setting, speed: Mapping[str, Any], kv_bits: Any) -> Any:
@@ -180,12 +217,19 @@ def life(run: Run, setting: Setting, speed: Mapping[str, Any], kv_bits: Any) -> 
     decoding = run.decode.tokens > 0
     sequence = np.where(decoding, speed["decode"], speed["prefill"])  # s
     ring = group.choices["architecture.kv.rotation"] == "ring"
-    if group.choices["architecture.kv.location"] != "array":  # all in sight are written for every token
+    if not meeting.stays_in_arrays(group):  # all in sight are written for every token
         return lifetime(endurance, ratio(np.where(decoding, *run.tokens[::-1]), sequence))
     writes = ratio(np.where(decoding, run.decode.tokens, 1), sequence)
     capacity = numbers["architecture.kv.capacity"] * BYTE / ratio(kv_bits, run.decode.stop)
     most = np.where(np.isinf(capacity), run.decode.stop, capacity)
     return lifetime(endurance, writes, shared_by=np.where(decoding & ring, most, 1.0))
+
+
+def products_of(name: str, layers: Layers) -> int:
+    """Multiply-accumulates of a pair, in one layer."""
+    if name == "search" and not search.is_approximate(layers.settings[name].group):
+        return 0
+    return layers.shape.heads * meeting.met(name, layers.shape, layers.group).head_width
 
 
 def details(
@@ -201,15 +245,17 @@ def details(
     for taken in (taken for step in steps for taken in step.products):
         product, use = taken.product, taken.uses[1]
         place = OPERATIONS.index(product.operator)
+        used = product.used * run.left(product.operator)
         for phase, tokens in enumerate(run.ends if product.last_only else run.tokens):
-            conversions[phase, place] += tokens * product.used * use.conversions
-            macs[phase, place] += tokens * product.used * product.rows * product.columns
+            conversions[phase, place] += tokens * used * use.conversions
+            macs[phase, place] += tokens * used * product.rows * product.columns
     for layers, products in parts:
         for name, part in products.items():
             place, blocks = OPERATIONS.index(name), layers.blocks(part.block)
             for phase, pairs in enumerate(layers.computed[name]):
-                conversions[phase, place] += pairs * part.conversions[0] + blocks[phase] * part.conversions[1]
-                macs[phase, place] += pairs * run.shape.heads * run.shape.head_width
+                converted = blocks[phase] * run.left("attention") * part.conversions[1]
+                conversions[phase, place] += pairs * part.conversions[0] + converted
+                macs[phase, place] += pairs * products_of(name, layers)
     return {
         "energy": ledger.energy,
         "latency": ledger.time,

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import latency, nonlinear, schemes, search
+from cimstudy.cost import latency, leaving, meeting, nonlinear, online, schemes, search
 from cimstudy.cost.counts import total
 from cimstudy.cost.design import Group
 from cimstudy.cost.events import Events, events_of
 from cimstudy.cost.latency import Span
 from cimstudy.cost.placed import OPERATORS, Source, placed_in
-from cimstudy.cost.shapes import ModelShape, Product
+from cimstudy.cost.placed import Step as PlacedStep
+from cimstudy.cost.shapes import Attention, ModelShape, Product
 from cimstudy.hardware.placement import ENGINES
 
 Pair = tuple[Any, Any]  # prefill, decode
@@ -48,10 +49,12 @@ class Step:
 class Layers:
     """Layers whose attention sees the same entries.
 
-    shape : of these layers alone.  settings : of each operator of attention.  spans : of both phases.
+    shape : of these layers alone.  depth : layers of the network.  settings : of each operator of attention.
+    spans : of both phases.
     """
 
     shape: ModelShape
+    depth: int
     settings: Mapping[str, Setting]
     spans: tuple[Span, Span]
 
@@ -74,7 +77,7 @@ class Layers:
     @cached_property
     def known_shares(self) -> Mapping[str, Pair]:
         """Of the pairs that each product of attention takes, in each phase; NaN where they are not known."""
-        found = schemes.shares(self.group, self.spans, self.shape.attention)
+        found = schemes.shares(self.group, self.spans, self.shape.attention, self.depth)
         return found | ({"search": schemes.ALL} if "search" in self.products else {})
 
     @cached_property
@@ -91,12 +94,38 @@ class Layers:
         (read, written), shares = self.pairs, self.shares
         return {name: (read * first, written * second) for name, (first, second) in shares.items()}
 
+    @property
+    def sought(self) -> search.Sought:
+        """What their search is of."""
+        setting, (prefill, decode) = self.settings["search"], self.spans
+        return search.Sought(
+            shape=self.shape,
+            group=setting.group,
+            events=setting.events,
+            depth=self.depth,
+            span=prefill,
+            longest=decode.stop,
+        )
+
+    @property
+    def in_sight(self) -> Iterable[Attention]:
+        """Layers by the tokens that are held for one at most: charges of the oldest are overwritten."""
+        if not meeting.holds_charges(self.group):
+            return self.shape.attention
+        held = meeting.kept_tokens(self.group, self.spans[1].stop)
+        return [replace(layer, window=np.minimum(layer.window or np.inf, held)) for layer in self.shape.attention]
+
     def blocks(self, size: Any) -> Pair:
         """Blocks of tokens in sight in each phase, in all of these layers."""
         first, second = (
-            total(group.layers * span.blocks(group, size) for group in self.shape.attention) for span in self.spans
+            total(group.layers * span.blocks(group, size) for group in self.in_sight) for span in self.spans
         )
         return first, second
+
+    def later_blocks(self, span: Span, phase: int) -> Any:
+        """Blocks after the first of each query of a span, in all of these layers, where softmax is online."""
+        size, read = self.group.numbers["architecture.attention.size"], phase == 0
+        return total(layer.layers * online.later(span, layer, size, together=read) for layer in self.shape.attention)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,6 +173,24 @@ class Run:
         return bits / total(step.count for step in steps)
 
     @cached_property
+    def known_left(self) -> Any:
+        """Share of a layer's tokens that it computes; NaN where it is not known, and None where no token leaves."""
+        if not leaving.leave(self.group, self.prefill):
+            return None
+        return leaving.computed_share(self.group, self.prefill, self.shape.layers)
+
+    def remaining(self, operator: str, amount: Any) -> Any:
+        """An amount of the work of an operator, without that for tokens that have left."""
+        return amount if self.known_left is None else amount * self.left(operator)
+
+    def left(self, operator: str) -> Any:
+        """Share of the work of an operator, or of attention, for tokens that a layer still computes."""
+        if self.known_left is None:
+            return 1.0
+        share = np.where(np.isnan(self.known_left), 1.0, self.known_left)
+        return leaving.share_of(operator, self.shape, self.group, share)
+
+    @cached_property
     def tokens(self) -> Pair:
         """Of each phase."""
         return self.prefill.tokens, self.decode.tokens
@@ -164,6 +211,30 @@ class Run:
         return 0.0, self.tokens[1]
 
 
+def held_by(name: str, setting: Setting) -> Setting:
+    """A setting as arrays see it into which keys and values are written."""
+    group = meeting.of_currents(setting.group) if name in {"scores", "values"} else setting.group
+    return setting if group is setting.group else Setting(group=group, events=events_of(group))
+
+
+def together(steps: Iterable[PlacedStep]) -> list[PlacedStep]:
+    """Steps, where products that stand beside those before them are one with these."""
+    found: list[PlacedStep] = []
+    for count, products in steps:
+        if products[0][0].beside and found and found[-1][0] == count:
+            found[-1] = (count, (*found[-1][1], *products))
+        else:
+            found.append((count, products))
+    return found
+
+
+def tables_of(layers: Layers) -> list[Step]:
+    """Tables of a search in arrays."""
+    setting = layers.settings["search"]
+    tables = search.tables(layers.shape, setting.group)
+    return [Step(count=table.steps, products=((table, setting),)) for table in tables]
+
+
 def run_of(shape: ModelShape, group: Group) -> Run:
     """A network on the points of a group."""
     base = Setting(group=group, events=events_of(group))
@@ -178,22 +249,25 @@ def run_of(shape: ModelShape, group: Group) -> Run:
     read, written = group.numbers["workload.prefill"], group.numbers["workload.decode"]
     prefill = Span(start=0.0, tokens=read, causal=shape.causal)
     decode = Span(start=read, tokens=written)
-    placed = placed_in(shape, group)
+    placed = placed_in(meeting.with_products(shape, group), group)
+    attention = tuple(
+        Layers(
+            shape=replace(shape, attention=groups),
+            depth=shape.layers,
+            settings={name: held_by(name, setting_of(own)) for name, own in zip(OPERATORS, sources, strict=True)},
+            spans=(prefill, decode),
+        )
+        for groups, sources in placed.attention
+    )
     return Run(
         shape=shape,
         base=base,
         steps=tuple(
             Step(count=count, products=tuple((product, setting_of(own)) for product, own in products))
-            for count, products in placed.steps
-        ),
-        attention=tuple(
-            Layers(
-                shape=replace(shape, attention=groups),
-                settings={name: setting_of(own) for name, own in zip(OPERATORS, sources, strict=True)},
-                spans=(prefill, decode),
-            )
-            for groups, sources in placed.attention
-        ),
+            for count, products in together(placed.steps)
+        )
+        + tuple(step for layers in attention for step in tables_of(layers)),
+        attention=attention,
         elements={
             name: tuple((elements, setting_of(own)) for elements, own in parts)
             for name, parts in placed.elements.items()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from cimstudy.cost.coefficients import table
 from cimstudy.errors import InputError
@@ -15,16 +16,18 @@ class Product:
     """Products with static matrices of one shape."""
 
     operator: str  # "qkv", "output", "ffn_up", "ffn_down", "head" or "embedding"
-    rows: int  # inputs
-    columns: int  # outputs
-    count: int = 1  # matrices
-    used: float = 1  # products a token; fewer than matrices in a mixture of experts, more where layers share weights
+    rows: Any  # inputs
+    columns: Any  # outputs
+    count: Any = 1  # matrices
+    used: Any = 1  # products a token; fewer than matrices in a mixture of experts, more where layers share weights
     steps: float = 1  # of them that wait for one another
     last_only: bool = False  # in prefill, of the last token alone
     matrices: tuple[Named, ...] = ()  # what stands side by side in each of them; none: no override reaches them
+    currents: bool = False  # whose outputs go on without conversion
+    beside: bool = False  # those of the product before it: both run at once
 
     @property
-    def weights(self) -> int:
+    def weights(self) -> Any:
         """Numbers in the matrices."""
         return self.rows * self.columns * self.count
 
@@ -34,7 +37,7 @@ class Attention:
     """Layers that attend alike."""
 
     layers: int
-    window: int | None = None  # a token sees so many up to itself; None: all
+    window: Any = None  # a token sees so many up to itself; None: all
     names: tuple[str, ...] = ()  # of the attention of each layer; none: no override reaches them
 
 
@@ -75,7 +78,7 @@ class ModelShape:
         return sum(product.weights for product in self.products)
 
     @property
-    def macs(self) -> float:
+    def macs(self) -> Any:
         """Multiply-accumulates with static matrices, a token."""
         return sum(product.rows * product.columns * product.used for product in self.products)
 

@@ -15,7 +15,7 @@ from cimstudy.cost.events import (
     sram_multiply_accumulate,
     sram_product,
 )
-from cimstudy.cost.prices import Bill
+from cimstudy.cost.prices import Bill, Price
 from cimstudy.cost.shapes import Product
 
 
@@ -48,6 +48,8 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
     high = counts.row_tiles(product.rows, numbers["crossbar.rows"])
     wide = counts.column_tiles(product.columns, cells, numbers["crossbar.columns"])
     inputs, outputs = product.rows * wide, product.columns * high
+    if product.currents:
+        return as_currents(product, group, events, (high, wide))
     vector = events.vector(product.operator)
     weights = product.rows * product.columns
     return Use(
@@ -62,6 +64,21 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
         time=events.product_time,
         shared=False,
         conversions=outputs * events.conversions,
+        arrays=product.count * high * wide,
+        cells=product.count * weights * cells,
+    )
+
+
+def as_currents(product: Product, group: Group, events: Events, tiles: tuple[Any, Any]) -> Use:
+    """In analog arrays whose outputs are sampled, and go on as they are. tiles : arrays in both directions."""
+    numbers, (high, wide) = group.numbers, tiles
+    inputs, weights = product.rows * wide, product.rows * product.columns
+    vector, cells = events.vector(product.operator), numbers["crossbar.cells_per_weight"]
+    sample = Price(energies={"adc": events.scaling.energy("sample_hold")})
+    return Use(
+        energies=Bill(lines=((inputs, vector.input), (weights, vector.read), (product.columns * high, sample))),
+        time=numbers["crossbar.pulses"] * events.turns * events.cells.read_time + events.hop_time,
+        shared=False,
         arrays=product.count * high * wide,
         cells=product.count * weights * cells,
     )
@@ -117,6 +134,7 @@ def beside_memory(name: str) -> Callable[[Product, Group, Events, Any], Use]:
 
 ENGINES: Mapping[str, Callable[[Product, Group, Events, Any], Use]] = {
     "crossbar": on_crossbar,
+    "dynamic-crossbar": on_crossbar,  # tables of a search, which are written once
     "sram-cim": in_sram,
     "digital": beside_memory("hbm"),
     "near-memory": beside_memory("near_memory"),
@@ -128,6 +146,7 @@ KINDS = {  # of the placement
     "ffn_up": "ffn",
     "ffn_down": "ffn",
     "head": "head",
+    "search": "search",
 }
 
 

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cimstudy.cost import dynamic, search
+import numpy as np
+
+from cimstudy.cost import dynamic, gain_cells, search
+from cimstudy.cost.coefficients import event
 from cimstudy.cost.counts import is_nothing, ratio, total
 from cimstudy.cost.run import Pair, Run, Setting
 from cimstudy.cost.static import Use
@@ -58,6 +61,16 @@ def held_of(run: Run, stocks: Mapping[Setting, Stock]) -> dict[Setting, Pair]:
             total((stock.sram_arrays, *(batch * second for _, second in others if not is_nothing(second)))),
         )
     return found
+
+
+def beside_arrays(run: Run) -> tuple[Any, Any]:
+    """Area of gain cells, and of content-addressable memories that hold hashes, m2."""
+    batch, scaling = run.group.numbers["workload.batch"], run.events.scaling
+    charges = total(gain_cells.area(layers.shape, layers.group, scaling) for layers in run.attention)
+    bits = total(
+        search.cam_bits(layers.shape, layers.settings["search"].group, run.decode.stop) for layers in run.attention
+    )
+    return batch * charges, batch * bits * event("cam_bit", "area_F2") * np.square(scaling.node)
 
 
 def utilisation(stocks: Mapping[Setting, Stock]) -> Any:

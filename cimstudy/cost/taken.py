@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import dynamic, search
+from cimstudy.cost import dynamic, gain_cells, meeting, search
 from cimstudy.cost.counts import total
 from cimstudy.cost.run import Layers, Run, Setting
 from cimstudy.cost.shapes import Product
@@ -88,7 +88,9 @@ def attended(layers: Layers) -> dict[str, dynamic.Attended]:
     for name in layers.products:
         shape, setting = layers.shape, layers.settings[name]
         if name == "search":
-            found[name] = search.searched(shape, setting.group)
+            found[name] = search.searched(layers.sought)
+        elif meeting.holds_charges(setting.group):
+            found[name] = gain_cells.attended(name, shape, setting.group, setting.events)
         else:
             found[name] = dynamic.attended(name, shape, setting.group, setting.events)
     return found

@@ -1,13 +1,14 @@
 """The times of a network at the points of a group: of a token, and of both phases."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from cimstudy.cost import latency
+from cimstudy.cost import latency, meeting, online
 from cimstudy.cost.coefficients import event
-from cimstudy.cost.counts import ratio, total
+from cimstudy.cost.counts import is_nothing, ratio, total
 from cimstudy.cost.dynamic import Attended
 from cimstudy.cost.latency import Attending, Timing
 from cimstudy.cost.run import Layers, Run
@@ -25,7 +26,8 @@ def timings_of(run: Run, steps: list[Taking], parts: Parts, chips: Any) -> tuple
     """The times of a token in each phase."""
     second = timing_of(run, 1, steps, parts, chips)
     shares_alike = all(first is last for layers, _ in parts for first, last in layers.shares.values())
-    if shares_alike and all(step.alike for step in steps):
+    one_by_one = not any(online.is_online(layers.group) for layers in run.attention)
+    if shares_alike and one_by_one and all(step.alike for step in steps):
         return second, second
     return timing_of(run, 0, steps, parts, chips), second
 
@@ -40,27 +42,38 @@ def timing_of(run: Run, phase: int, steps: list[Taking], parts: Parts, chips: An
     for time in {id(use.time): use.time for use in uses if not use.shared}.values():  # once where they are one
         longest = np.maximum(longest, time)
     return Timing(
-        static=total(step.time(phase) for step in steps if not step.last_only),
+        static=total(run.remaining(step.operator, step.time(phase)) for step in steps if not step.last_only),
         head=total(step.time(phase) for step in steps if step.last_only),
         longest=longest,
-        attention=[attending(phase, *each) for each in parts],
+        attention=[attending(run, phase, *each) for each in parts],
         vector=total(
-            elements * setting.element_time(name) for name, own in run.elements.items() for elements, setting in own
+            run.left(name) * elements * setting.element_time(name)
+            for name, own in run.elements.items()
+            for elements, setting in own
         ),
         links=link_time(run, chips),
     )
 
 
-def attending(phase: int, layers: Layers, parts: Mapping[str, Attended]) -> Attending:
+def attending(run: Run, phase: int, layers: Layers, parts: Mapping[str, Attended]) -> Attending:
     """The times of attention for a token of a phase."""
-    element = layers.settings["softmax"].element_time("softmax")
-    softmax = layers.shape.heads * layers.shares["values"][phase] * element
+    setting, kept = layers.settings["softmax"], layers.shares["values"][phase]
+    element = setting.element_time("softmax")
+    softmax = layers.shape.heads * kept * element if meeting.needs_softmax(layers.group) else 0.0
     pair = total(part.pair_time * layers.shares[name][phase] for name, part in parts.items())
-    return Attending(
+    pair = total([pair, *(part.kept_time * kept for part in parts.values() if not is_nothing(part.kept_time))])
+    found = Attending(
         groups=layers.shape.attention,
-        token=total(part.token_time for part in parts.values()),
+        token=run.remaining("attention", total(part.token_time for part in parts.values())),
         pair=pair + softmax,
         shared_pair=np.maximum(pair, softmax),
+    )
+    if not online.is_online(layers.group):
+        return found
+    block = online.elements(layers.shape) * element
+    spread = softmax + block / layers.group.numbers["architecture.attention.size"]
+    return replace(
+        found, shared_pair=np.maximum(pair, spread), blocks=lambda span: block * layers.later_blocks(span, phase)
     )
 
 

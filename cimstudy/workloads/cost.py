@@ -10,6 +10,7 @@ from cimstudy.cost import ModelShape
 from cimstudy.cost.coefficients import sources
 from cimstudy.cost.described import Parts
 from cimstudy.hardware import Hardware
+from cimstudy.transformer.schemes import check_fields
 from cimstudy.workloads.costing import Costing, coefficients_checksum
 from cimstudy.workloads.shapes import shape_of
 
@@ -38,9 +39,8 @@ class Cost(Costing):
         return shape_of(self.model)
 
     def check(self, hardware: Hardware) -> None:
-        """Raise InputError unless the network is known."""
-        del hardware
-        _ = self.shape
+        """Raise InputError unless the network is known, and the attention scheme's fields fit it."""
+        check_fields(hardware, self.shape.layers)
 
     def checksums(self) -> dict[str, str]:
         """What the results depend on beside this description."""

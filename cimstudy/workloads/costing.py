@@ -193,8 +193,10 @@ def activity_entries(seen: Mapping[str, tuple[float, float, int]]) -> dict[str, 
 
 
 def kept_entries(kind: str, counts: Mapping[str, float]) -> dict[str, float]:
-    """Entries of a design: the share of keys that a scheme has kept whose choice depends on the data."""
-    if kind not in {"threshold", "fused", "hashed", "token_pruning"} or not counts.get("seen"):
+    """Entries of a design: the share of keys, or of tokens, that a scheme has kept whose choice depends on the data."""
+    if kind == "early_exit" and "computed" in counts:
+        return {"data.computed": counts["computed"] / counts["tokens"]}
+    if kind not in {"threshold", "fused", "hashed"} or not counts.get("seen"):
         return {}
     return dict.fromkeys(("data.scored", "data.kept"), counts["kept"] / counts["seen"])
 

@@ -2,7 +2,10 @@
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from functools import lru_cache
+
+import scalar_schemes as schemes
 
 from cimstudy.cost.coefficients import table
 from cimstudy.cost.design import CHOICES, NUMBERS
@@ -71,6 +74,14 @@ class Point:
         self.energy = defaultdict(float)  # by phase, operator, component
         self.time = {"prefill": 0.0, "decode": 0.0}
 
+    @property
+    def kind(self):
+        return self.d["architecture.attention.kind"]
+
+    def variant(self, changes, **sizes):
+        """The same point with other numbers and sizes, whose energies are its own."""
+        return Point(replace(self.shape, **sizes), self.d | changes)
+
     def of(self, path, operator):
         return self.d.get(f"{path}.{operator}", self.d[path])
 
@@ -111,12 +122,13 @@ class Point:
         wire = 1e-10 * self.v**2 * 0.61e-3
         return self.d["architecture.links.hops"] * (self.event("router") + wire) * self.scale
 
-    def pulse(self, drive):
-        bits = self.d["crossbar.pulse_bits"]
+    def driver(self, bits):
         if self.d["crossbar.dac.model"] == "library":
-            driver = self.event("row_driver") * 2 ** (bits - 1)
-        else:
-            driver = 50e-15 * bits * self.nm / 28 * self.v**2 if bits > 1 else 0.0
+            return self.event("row_driver") * 2 ** (bits - 1)
+        return 50e-15 * bits * self.nm / 28 * self.v**2 if bits > 1 else 0.0
+
+    def pulse(self, drive):
+        driver = self.driver(self.d["crossbar.pulse_bits"])
         pitch = math.sqrt(self.cell("area", "area_F2")) * self.d["architecture.chips.node"]
         line = 0.2e-9 * self.d["crossbar.columns"] * pitch * self.cell("read_voltage", "read_voltage") ** 2
         return (driver + line * drive) * self.scale
@@ -159,6 +171,9 @@ class Point:
     def speed(self):
         return self.d["architecture.logic.macs"] * self.d["architecture.logic.clock"]
 
+    def lanes(self):
+        return self.d["architecture.logic.lanes"] * self.d["architecture.logic.clock"]
+
     def kept_in(self, engine):
         location = self.d["architecture.kv.location"]
         energy, bandwidth = {"array": (0.0, math.inf), "buffer": (self.event("sram"), 160e12)}.get(
@@ -185,7 +200,9 @@ class Point:
 
     def static_product(self, phase, product, times):
         engine = self.d[f"architecture.placement.{KINDS[product.operator]}"]
-        return {"crossbar": self.analog, "sram-cim": self.in_sram}.get(engine, self.digital)(phase, product, times)
+        return {"crossbar": self.analog, "dynamic-crossbar": self.analog, "sram-cim": self.in_sram}.get(
+            engine, self.digital
+        )(phase, product, times)
 
     def analog(self, phase, product, times):
         d, name, scale = self.d, product.operator, self.scale
@@ -193,6 +210,8 @@ class Point:
         wide = math.ceil(product.columns * d["crossbar.cells_per_weight"] / d["crossbar.columns"])
         conversions = high * product.columns * self.converted() * times
         sample = self.event("sample_hold")
+        if product.currents:
+            return schemes.currents(self, phase, product, times, (high, wide)), False
         self.pay(
             phase,
             name,
@@ -248,28 +267,22 @@ class Point:
     @lru_cache  # noqa: B019 - a point is short-lived
     def share(self, phase, operator):
         """Of all pairs of a phase, those whose scores are computed or whose values are weighed: a loop over tokens."""
-        d, kind = self.d, self.d["architecture.attention.kind"]
-        given = d["data.scored" if operator == "scores" else "data.kept"]
-        if not math.isnan(given):
-            return given
-        if kind == "top_k" and operator == "scores":
-            return 1.0
-        read, written = int(d["workload.prefill"]), int(d["workload.decode"])
-        steps = range(1, read + 1) if phase == "prefill" else range(read + 1, read + written + 1)
-        both = phase == "prefill" and not self.shape.causal
-        pairs = kept = 0
-        for group in self.shape.attention:
-            for step in steps:
-                last = read if both else step
-                seen = min(last, group.window or math.inf)
-                k, width = (d[f"architecture.attention.{name}"] for name in ("k", "width"))
-                near = sum(not abs(other - step) > width for other in range(1, last + 1))
-                most = {"window": near, "top_k": k, "product_quantised": k}.get(kind, math.inf)
-                pairs, kept = pairs + group.layers * seen, kept + group.layers * min(seen, most)
-        return kept / max(pairs, 1)
+        given = self.d["data.scored" if operator == "scores" else "data.kept"]
+        return schemes.share(self, phase, operator) if math.isnan(given) else given
+
+    def met(self, operator):
+        """What an operator of attention meets: itself, or with inputs in place of keys, or currents that are stored."""
+        own = schemes.met(self, operator)
+        own.energy = self.energy
+        return own
 
     def attention(self, phase, operator, seen):
         """Energies of it; returns its time: per pair and per token."""
+        if self.kind == "gain_cell":
+            return 0.0, schemes.gain_cells(self, phase, operator, seen)
+        return self.met(operator).product_of_attention(phase, operator, seen)
+
+    def product_of_attention(self, phase, operator, seen):
         engine = self.d[f"architecture.placement.{operator}"]
         shape, d = self.shape, self.d
         computed = seen * self.share(phase, operator)
@@ -288,7 +301,7 @@ class Point:
                 phase,
                 operator,
                 mac=computed * macs * energy,
-                memory=computed * bits * joules + bits * joules,
+                memory=computed * bits * joules + self.written(operator) * bits * joules,
             )
             return max(macs * turns / self.speed(), bits / rate), 0.0
         if engine == "sram-cim":
@@ -301,13 +314,20 @@ class Point:
         run = self.sram_attention if engine == "sram-cim" else self.analog_attention
         return times[0], times[1] + shape.heads / shape.kv_heads * run(phase, operator, seen) + self.hop_time()
 
+    def written(self, operator):
+        """Of the keys or values of a token, whether they are: not what has left, nor inputs that are there as keys."""
+        return 0 if schemes.shared(self, operator) else schemes.left(self, "keys")
+
     def rewrite(self, phase, operator, sizes, cell, kept):
         seen, entries = sizes
-        if self.d["architecture.kv.location"] == "array":
-            self.pay(phase, operator, write=entries * cell[0])
+        if schemes.shared(self, operator):
+            return 0.0, 0.0
+        if self.d["architecture.kv.location"] == "array" or self.kind == "cascaded":
+            self.pay(phase, operator, write=self.written(operator) * entries * cell[0])
             return 0.0, cell[1]
         bits = entries * self.d["architecture.kv.bits"]
-        self.pay(phase, operator, write=seen * entries * cell[0], memory=(seen + 1) * bits * kept[0])
+        stored = self.written(operator)
+        self.pay(phase, operator, write=seen * entries * cell[0], memory=(seen + stored) * bits * kept[0])
         return max(cell[1], bits / kept[1]), 0.0
 
     def sram_attention(self, phase, operator, seen):
@@ -321,14 +341,15 @@ class Point:
         d, width, heads = self.d, self.shape.head_width, self.shape.heads
         cells, pulses = d["crossbar.cells_per_weight"], d["crossbar.pulses"]
         into, out = d["crossbar.input_bits"], d["architecture.logic.partial_sum_bits"]
-        computed = seen * self.share(phase, operator)
+        computed, left = seen * self.share(phase, operator), schemes.left(self, "attention")
         if operator == "scores":
             high = math.ceil(width / d["crossbar.rows"])
-            wide = math.ceil(seen / max(d["crossbar.columns"] // cells, 1))
+            wide = math.ceil(seen / max(d["crossbar.columns"] // cells, 1)) * left
             conversions, drives, adds = computed * high, width * wide, (high - 1) * computed
             bits = computed * high * out + width * wide * into
         else:
-            high = math.ceil(seen / d["crossbar.rows"])
+            together = min(d["crossbar.rows"], d["architecture.attention.size"] if self.kind == "blocked" else math.inf)
+            high = math.ceil(seen / together) * left
             wide = math.ceil(width * cells / d["crossbar.columns"])
             conversions, drives, adds = width * high, computed * wide, width * high
             bits = computed * wide * into + width * high * out
@@ -472,16 +493,17 @@ KINDS = {
     "ffn_up": "ffn",
     "ffn_down": "ffn",
     "head": "head",
+    "search": "search",
 }
 
 
 def held_arrays(point):
     """Analog arrays, SRAM arrays, and the cells of weights and the bits of weights in them."""
     d, shape, analog, sram, cells, bits = point.d, point.shape, 0, 0, 0, 0
-    for product in shape.products:
+    for product, _ in schemes.products(point):
         engine = d[f"architecture.placement.{KINDS[product.operator]}"]
         high = math.ceil(product.rows / d["crossbar.rows"])
-        if engine == "crossbar":
+        if engine in {"crossbar", "dynamic-crossbar"}:
             columns = product.columns * d["crossbar.cells_per_weight"]
             analog += product.count * high * math.ceil(columns / d["crossbar.columns"])
             cells += product.count * product.rows * columns
@@ -491,9 +513,10 @@ def held_arrays(point):
             bits += product.count * product.rows * columns
     weights = analog + sram
     tokens = d["workload.prefill"] + d["workload.decode"]
-    heads = d["workload.batch"] * shape.layers * shape.kv_heads
-    for operator in ("scores", "values"):
-        rows, columns = (shape.head_width, tokens) if operator == "scores" else (tokens, shape.head_width)
+    for met, operator in schemes.held(point):
+        width, d = met.shape.head_width, met.d
+        heads = d["workload.batch"] * shape.layers * met.shape.kv_heads
+        rows, columns = (width, tokens) if operator == "scores" else (tokens, width)
         engine = d[f"architecture.placement.{operator}"]
         high = math.ceil(rows / d["crossbar.rows"])
         if engine == "dynamic-crossbar":
@@ -513,8 +536,10 @@ def total_area(point, analog, sram):
     tree = (rows * (bits + 1) + total) * point.area_of("full_adder") + total * point.area_of("flip_flop")
     chips = max(math.ceil((analog + sram) / d["architecture.chips.arrays"]), 1)
     links = chips * 22.88e-6 if chips > 1 else 0.0
-    tokens = (d["workload.prefill"] + d["workload.decode"]) * d["workload.batch"]
-    kept = tokens * point.shape.kv_elements * point.entry_bits()
+    tokens, batch = d["workload.prefill"] + d["workload.decode"], d["workload.batch"]
+    kept = schemes.kept_entries(point, tokens) * batch * point.entry_bits()
+    charges, hashes = schemes.beside_arrays(point, tokens)
+    cells += charges * batch
     searching = "cam" in {d[f"architecture.placement.{name}"] for name in ("scores", "values")}
     other = (
         stacked * per_array * point.conversion()[1] * d["crossbar.adc.area_scale"]
@@ -526,19 +551,20 @@ def total_area(point, analog, sram):
         + d["architecture.logic.macs"] * (point.area_of("mac_unit") + (4 * 276 * 553 * F2 if searching else 0.0))
         + d["architecture.logic.lanes"] * point.area_of("vector_unit")
         + d["architecture.logic.lanes"] * sum(Element(point, name).area() for name in ("softmax", "norm", "activation"))
+        + hashes * batch * 553 * F2
         + (kept * 146 * F2 if d["architecture.kv.location"] == "buffer" else 0.0)
     )
     area = cells + links + other
     said = chips * point.said("architecture.chips.area", area / chips)
-    beside = memory_beside(point, tokens * point.shape.kv_elements / 2)
+    beside = memory_beside(point, tokens)
     leak = 5348.8 * 32 / point.nm * d["architecture.logic.leakage_scale"] * other * said / area
     return said + beside, leak, chips, kept
 
 
-def memory_beside(point, entries):
+def memory_beside(point, tokens):
     """Area of dies that hold weights of engines that read them, and keys and values."""
     d, area = point.d, 0.0
-    for product in point.shape.products:
+    for product, _ in schemes.products(point):
         engine = d[f"architecture.placement.{KINDS[product.operator]}"]
         if engine in {"digital", "near-memory"}:
             bit = 10.7e-15 if engine == "near-memory" else 6.4e-15
@@ -548,6 +574,7 @@ def memory_beside(point, entries):
     for operator in ("scores", "values"):
         near = d[f"architecture.placement.{operator}"] == "near-memory"
         bit = 10.7e-15 if near else {"hbm": 6.4e-15, "lpddr": 5e-15}[d["architecture.kv.location"]]
+        entries = schemes.kept_entries(point, tokens, (operator,)) * d["workload.batch"]
         area += entries * d["architecture.kv.bits"] * bit
     return area
 
@@ -581,8 +608,11 @@ def scalar_cost(shape, design):
         for phase in tokens
     }
     nan = math.nan
-    share = (point.share("decode", "scores") + point.share("decode", "values")) / 2
-    kv = pairs_read * shape.kv_elements / shape.layers * share * point.entry_bits() / 8
+    kv = 0.0
+    for operator in ("scores", "values"):
+        sizes = point.met(operator).shape
+        entries = sizes.kv_heads * sizes.head_width
+        kv += pairs_read * entries * point.share("decode", operator) * point.entry_bits() / 8
     decoding = written > 0
     return {
         "energy_prefill": energy["prefill"],
@@ -612,19 +642,21 @@ def one_token(point, phase, step, chips, lanes):
     d, shape = point.d, point.shape
     time, longest, shared, pairs, pair_time, digital = 0.0, 0.0, 0.0, 0, 0.0, 0.0
     last = step == d["workload.prefill"] or phase == "decode"
-    for product in shape.products:
-        before = dict(point.energy)
-        each, serial = point.static_product(phase, product, product.used)
+    for product, beside in schemes.products(point):
+        before, left = dict(point.energy), schemes.left(point, product.operator)
+        each, serial = point.static_product(phase, product, product.used * left)
         if product.last_only and phase == "prefill":
             point.energy = defaultdict(float, before)  # entered once, elsewhere
         if last or not product.last_only:
-            time += product.steps * each
+            time += product.steps * each * left * (serial or not beside)
         if serial:
             digital += product.steps * each
         else:
             longest = max(longest, each)
     units = {name: Element(point, name) for name in ("softmax", "norm", "activation")}
     softmax = shape.heads * point.share(phase, "values") * units["softmax"].time() / lanes
+    softmax *= schemes.has_softmax(point)
+    leave, block = schemes.left(point, "attention"), schemes.block_time(point, units["softmax"].time() / lanes)
     for group in shape.attention:
         seen = d["workload.prefill"] if phase == "prefill" and not shape.causal else step
         seen = min(seen, group.window or math.inf)
@@ -635,12 +667,16 @@ def one_token(point, phase, step, chips, lanes):
                 per_pair, per_token = point.attention(phase, operator, seen)
                 a, b = a + per_pair * point.share(phase, operator), b + per_token
                 longest = max(longest, per_token)
-            time += (a + softmax) * seen + b
-            pair_time = max(a, softmax)
+            per_pair, per_kept, per_token = schemes.search(point, phase, seen)
+            a, b = a + per_pair + per_kept * point.share(phase, "values"), b + per_token
+            longest = max(longest, per_token)
+            time += (a + softmax) * seen + b * leave
+            time += block * schemes.later_blocks(point, phase, step, group.window)
+            pair_time = max(a, softmax + block / d["architecture.attention.size"])
     elements = {
-        "softmax": shape.heads * point.share(phase, "values") * pairs,
-        "norm": shape.norm_elements,
-        "activation": shape.activation_elements,
+        "softmax": shape.heads * point.share(phase, "values") * pairs * schemes.has_softmax(point),
+        "norm": shape.norm_elements * schemes.left(point, "norm"),
+        "activation": shape.activation_elements * schemes.left(point, "activation"),
     }
     for name, unit in units.items():
         point.pay(phase, name, all=elements[name] * unit.energy())
@@ -654,12 +690,12 @@ def one_token(point, phase, step, chips, lanes):
 
 def wear(point, busy, kept):
     d = point.d
-    if "dynamic-crossbar" not in {d[f"architecture.placement.{name}"] for name in ("scores", "values")}:
+    if not any(met.d[f"architecture.placement.{name}"] == "dynamic-crossbar" for met, name in schemes.held(point)):
         return math.inf
     endurance = point.cell("endurance", "endurance") / point.pulses_of_a_write
     decoding = d["workload.decode"] > 0
     time, tokens = (busy["decode"], d["workload.decode"]) if decoding else (busy["prefill"], d["workload.prefill"])
-    if d["architecture.kv.location"] != "array":
+    if d["architecture.kv.location"] != "array" and point.kind != "cascaded":
         return endurance * time / tokens
     if not decoding:
         return endurance * time

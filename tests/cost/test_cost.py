@@ -120,8 +120,9 @@ KEYS = {"digital": {}, "arrays": IN_ARRAYS, "sram": dict.fromkeys(list(IN_ARRAYS
     "scheme",
     [
         {"architecture.attention.kind": "window", "architecture.attention.width": 80.0},
-        {"architecture.attention.kind": "top_k", "architecture.attention.k": 80.0},
         {"architecture.attention.kind": "window", "data.scored": 1.0, "data.kept": 1.0},
+        {"architecture.attention.kind": "window", **{f"architecture.attention.width.{i}": 80.0 for i in range(12)}},
+        {"architecture.attention.kind": "blocked", "architecture.attention.size": 128.0},
     ],
 )
 def test_a_scheme_that_keeps_all_keys_costs_what_full_attention_does(placed, scheme):
@@ -194,7 +195,7 @@ def test_a_search_in_arrays_compares_every_pair_once():
 def test_engines_of_a_search_count_only_where_there_is_one():
     cam = {"architecture.placement.search": "cam"}
     assert cost(GPT, WORK, cam)["valid"].all()
-    assert cost(GPT, WORK, SEARCH | cam)["invalid_reason"] == 8 + 512
+    assert cost(GPT, WORK, SEARCH | cam)["invalid_reason"] == 512
     assert cost(GPT, WORK, SEARCH | IN_ARRAYS)["invalid_reason"] == 16
 
 
@@ -205,10 +206,7 @@ INVALID = {
     16: {"architecture.kv.location": "array"},
     128: {"architecture.attention.kind": "top_k"},  # of how many keys is not said
     256: {"architecture.redundancy.copies": 3},
-    512: {"architecture.attention.kind": "product_quantised", "architecture.attention.k": 5},
-    1024: {"architecture.attention.kind": "decomposed"},
-    2048: {"architecture.attention.kind": "early_exit"},
-    4096: {"architecture.attention.kind": "cascaded"},
+    512: {"architecture.attention.kind": "cascaded"},  # whose products are digital
     8192: {"device.technology": "abacus"},
 }
 

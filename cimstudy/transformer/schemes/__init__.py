@@ -32,7 +32,7 @@ from cimstudy.transformer.schemes.hashed import Hashed
 from cimstudy.transformer.schemes.operands import written_at_inference
 from cimstudy.transformer.schemes.product_quantised import ProductQuantised
 from cimstudy.transformer.schemes.pruning import Pruning
-from cimstudy.transformer.schemes.setup import Asked, Scheme, Setup
+from cimstudy.transformer.schemes.setup import Asked, Scheme, Setup, check_numbers
 from cimstudy.transformer.schemes.threshold import Thresholded
 from cimstudy.transformer.schemes.top_k import TopK
 from cimstudy.transformer.schemes.window import Window
@@ -64,16 +64,35 @@ def check_attention(config: TransformerConfig, hardware: Hardware) -> None:
     """Raise InputError where the scheme does not fit the model, or an engine does not fit the scheme."""
     given = hardware.architecture.attention
     scheme = SCHEMES[type(given)]
+    check_placed_search(hardware)
     for group in range(config.groups if hardware.overrides else 1):
         check_engines(scheme, hardware, f"layers.{group}.attention")
     scheme.check(config, given)
+
+
+def check_fields(hardware: Hardware, layers: int) -> None:
+    """Raise InputError for fields of a scheme that do not fit a network of so many layers."""
+    check_placed_search(hardware)
+    for name, value in hardware.architecture.attention:
+        if isinstance(value, tuple):
+            check_numbers(name, value, layers)
+
+
+def check_placed_search(hardware: Hardware) -> None:
+    """Raise InputError for a search that is placed, where the scheme has none."""
+    placed, given = hardware.architecture.placement.search, hardware.architecture.attention
+    if placed != "digital" and not SCHEMES[type(given)].searches:
+        raise InputError(
+            f"architecture.placement.search = {placed!r}; allowed with architecture.attention.kind = {given.kind!r}, "
+            "which has no search to place: 'digital'"
+        )
 
 
 def check_engines(scheme: type[Scheme], hardware: Hardware, name: str) -> None:
     """Raise InputError for engines that do not do what the scheme needs in the attention of this name."""
     for part, allowed in (("scores", scheme.products), ("values", scheme.products), ("search", scheme.searches)):
         engine = hardware.engine(f"{name}.{part}")
-        if engine not in allowed:
+        if allowed and engine not in allowed:
             raise InputError(
                 f"{name}.{part} runs on {engine!r}; architecture.attention.kind = "
                 f"{hardware.architecture.attention.kind!r} allows {', '.join(map(repr, allowed))}"
@@ -82,4 +101,4 @@ def check_engines(scheme: type[Scheme], hardware: Hardware, name: str) -> None:
             written_at_inference(hardware.of(f"{name}.{part}"))
 
 
-__all__ = ["SCHEMES", "Asked", "Scheme", "Setup", "check_attention", "scheme_of"]
+__all__ = ["SCHEMES", "Asked", "Scheme", "Setup", "check_attention", "check_fields", "scheme_of"]

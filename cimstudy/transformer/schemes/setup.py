@@ -92,11 +92,12 @@ class Asked:
 class Scheme(ABC):
     """The attention of one chip.
 
-    products, searches : engines on which the two products, and what chooses keys, may be placed.
+    products, searches : engines on which the two products, and what chooses keys, may be placed; no searches: it
+    chooses none, or none by a search of its own.
     """
 
     products: ClassVar[tuple[str, ...]] = ("digital", "dynamic-crossbar", "sram-cim", "near-memory", "cam")
-    searches: ClassVar[tuple[str, ...]] = ("digital", "crossbar", "dynamic-crossbar", "cam")
+    searches: ClassVar[tuple[str, ...]] = ()
 
     @classmethod  # noqa: B027 - most schemes fit every model
     def check(cls, config: TransformerConfig, given: Attention, /) -> None:
@@ -161,6 +162,11 @@ def for_each_layer(name: str, given: T | tuple[T, ...], config: TransformerConfi
     """A number for each layer from a scheme's field of this name. Raises InputError for another number of them."""
     if not isinstance(given, tuple):
         return (given,) * config.layers
-    if len(given) != config.layers:
-        raise InputError(f"architecture.attention.{name} has {len(given)} numbers; allowed: one, or {config.layers}")
+    check_numbers(name, given, config.layers)
     return given
+
+
+def check_numbers(name: str, given: tuple[Any, ...], layers: int) -> None:
+    """Raise InputError unless a scheme's field has a number for each layer."""
+    if len(given) != layers:
+        raise InputError(f"architecture.attention.{name} has {len(given)} numbers; allowed: one, or {layers}")
