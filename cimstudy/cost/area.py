@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from cimstudy.cost.coefficients import event, node_of
-from cimstudy.cost.counts import total
+from cimstudy.cost.counts import is_nothing, total
 from cimstudy.cost.design import Group
 from cimstudy.cost.dynamic import product_area
 from cimstudy.cost.events import Scaling
@@ -34,10 +34,10 @@ def areas(run: Run, held: Mapping[Setting, Pair], chips: Any, kv_bits: Any, dram
     parts = {name: total(own[name] for own in each) for name in each[0]}
     found = {
         **parts,
-        "cell": parts["cell"] + charges,
+        "cell": total((parts["cell"], charges)),
         "tile": tiles * scaling.area("edram", "bus", "router"),
         "digital": macs * (scaling.area("mac_unit") + products_area(run)) + lanes * scaling.area("vector_unit"),
-        "nonlinear": lanes * total(unit.area for unit in units_of(run)),
+        "nonlinear": total(lanes * unit.area for unit in units_of(run) if not is_nothing(unit.area)),
         "link": chips * (chips > 1) * event("link", "area"),
         "memory": total((kv_bits * (event("sram_cell", "area_F2") * np.square(scaling.node)), hashes))
         if np.any(kv_bits)

@@ -94,7 +94,8 @@ def all_pairs(span: Span, groups: Sequence[Attention]) -> Any:
 def streamed(timing: Timing, span: Span, followed: Any) -> Any:
     """Time of a span's tokens, one after another, s. followed : how many of them by a new token."""
     blocks = [layers.blocks(span) for layers in timing.attention if layers.blocks is not None]
-    seeing = total([*(layers.pair * all_pairs(span, layers.groups) for layers in timing.attention), *blocks])
+    pairs = [layers.pair * group.layers * span.pairs(group) for layers in timing.attention for group in layers.groups]
+    seeing = total([*pairs, *blocks])
     return span.tokens * timing.token + seeing + followed * timing.head
 
 

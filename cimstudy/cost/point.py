@@ -152,8 +152,8 @@ def totals(run: Run, ledger: Ledger, speed: Mapping[str, Any]) -> dict[str, Any]
 def kept_bits(run: Run) -> Any:
     """Bits of keys and values of all sequences at their longest."""
     tokens = meeting.kept_tokens(run.group, run.decode.stop) * run.group.numbers["workload.batch"]
-    return total(
-        tokens * meeting.kept_elements(name, layers.shape, layers.group) * entry_bits(layers.settings[name].group)
+    return tokens * total(
+        meeting.kept_elements(name, layers.shape, layers.group) * entry_bits(layers.settings[name].group)
         for layers in run.attention
         for name in ("scores", "values")
     )
@@ -179,11 +179,11 @@ def memory_at(setting: Setting, name: str) -> Memory:
 def traffic(run: Run) -> Any:
     """Bytes of keys and values that are read for a written token."""
     read = total(
-        layers.computed[name][1] * entries_of(name, layers) * entry_bits(layers.settings[name].group)
+        layers.computed[name][1] * (entries_of(name, layers) * entry_bits(layers.settings[name].group) / BYTE)
         for layers in run.attention
         for name in ("scores", "values")
     )
-    return ratio(read / BYTE, run.decode.tokens)
+    return ratio(read, run.decode.tokens)
 
 
 def entries_of(name: str, layers: Layers) -> int:

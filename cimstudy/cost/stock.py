@@ -70,7 +70,8 @@ def beside_arrays(run: Run) -> tuple[Any, Any]:
     bits = total(
         search.cam_bits(layers.shape, layers.settings["search"].group, run.decode.stop) for layers in run.attention
     )
-    return batch * charges, batch * bits * event("cam_bit", "area_F2") * np.square(scaling.node)
+    cell = event("cam_bit", "area_F2") * np.square(scaling.node)
+    return 0.0 if is_nothing(charges) else batch * charges, 0.0 if is_nothing(bits) else batch * bits * cell
 
 
 def utilisation(stocks: Mapping[Setting, Stock]) -> Any:
