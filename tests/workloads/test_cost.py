@@ -154,7 +154,7 @@ def test_a_store_of_costs_verifies_and_names_its_sources(stored):
     assert plain.energy_per_token.attrs["units"] == "J"
     assert plain.energy_per_token.attrs["ancillary_variables"] == "valid"
     assert plain.invalid_reason.attrs["flag_masks"] == list(REASONS)
-    assert f"8: {REASONS[8]}; 16: " in plain.invalid_reason.attrs["comment"]
+    assert f"16: {REASONS[16]}; 32: " in plain.invalid_reason.attrs["comment"]
     assert plain.gpu.values.tolist() == ["A100", "H100", "H200"]
 
 
