@@ -29,8 +29,11 @@ def is_bare(matrix: WrittenMatrix, driven: Drive) -> bool:
     return product and perfect and meets_nothing(matrix.layout, len(driven.pulses))
 
 
-def bare_products(matrix: WrittenMatrix, driven: Drive) -> Iterator[Product]:
-    """Sums of codes over tiles, slices and pulses."""
+def bare_products(matrix: WrittenMatrix, driven: Drive, space: Array) -> Iterator[Product]:
+    """Sums of codes over tiles, slices and pulses.
+
+    space : (batch, n_out), where sums of a block are put if they are side by side there.
+    """
     cycles, batch, _ = driven.pulses.shape
     few = cycles * batch <= FEW
     step = max(1, BUFFER_ROWS // cycles)
@@ -39,7 +42,9 @@ def bare_products(matrix: WrittenMatrix, driven: Drive) -> Iterator[Product]:
         vectors = slice(first, min(first + step, batch))
         pulses = np.ascontiguousarray(driven.pulses[:, vectors])
         for columns in column_blocks(matrix.layout.shape[1]):
-            sums = np.zeros((pulses.shape[1], columns.stop - columns.start), pulses.dtype)
+            place = space[vectors, columns]
+            sums = place if place.flags.c_contiguous else np.empty_like(place, order="C")
+            sums.fill(0)
             add(matrix, conversion, pulses, columns, sums)
             yield vectors, columns, sums
 

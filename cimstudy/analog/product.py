@@ -121,7 +121,7 @@ def products(copies: Sequence[WrittenMatrix], driven: Drive, first_vector: int, 
         found = [collapsed_product(*each, driven, first_vector) for each in zip(copies, spaces, strict=True)]
         return iter([(slice(0, len(space)), slice(0, layout.shape[1]), vote(found, layout))])
     if len(copies) == 1 and is_bare(first, driven):
-        return bare_products(first, driven)
+        return bare_products(first, driven, space)
     return converted_products(copies, driven, first_vector)
 
 

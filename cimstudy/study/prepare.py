@@ -76,8 +76,8 @@ def enter(study: Study, store: str, resolved: Resolution, make: Callable[[], zar
         if not stores.exists(store):
             if make is None:
                 return None
-            make()
-            return present(study, store, np.arange(len(resolved)), resolved)
+            plan = Plan(points=len(resolved), trials=study.most_trials, block=stores.block_of(make()))
+            return blank(study, store, plan, resolved)
         stores.restore_layout(store)
         settled = stores.is_settled(store)
         group = stores.open_group(store, write=True, consolidated=False)

@@ -166,15 +166,14 @@ def metric_sizes(store: str) -> list[int]:
 
 def create(store: str, study: Study, rows: Rows, columns: Sequence[Column], block: tuple[int, int]) -> zarr.Group:
     """A new store in which every case is pending. Only with the store's lock held."""
-    made_by = {"cimstudy_version": version("cimstudy")}
-    group = zarr.create_group(opened(store, write=True), overwrite=True, zarr_format=3, attributes=made_by)
+    attributes = {"cimstudy_version": version("cimstudy"), "metrics": [column.name for column in columns]}
+    group = zarr.create_group(opened(store, write=True), overwrite=True, zarr_format=3, attributes=attributes)
     shape = (len(rows), study.most_trials)
     for column in (*columns, *BOOKKEEPING.values()):
         make_array(group, column, shape, block)
     write_coordinates(group, rows, study.most_trials)
     for dim, size in sorted({pair for column in columns for pair in zip(column.dims, column.shape, strict=True)}):
         write_labels(group, dim, size, coordinates_of(study.workload))
-    group.update_attributes({"metrics": [column.name for column in columns]})
     finish(group, study, rows)
     return group
 
