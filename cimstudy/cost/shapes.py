@@ -114,8 +114,10 @@ class Decoder:
     head_width: int
     ffn_width: int
     gated: bool
+    context: int  # tokens
     vocabulary: int = 0
     causal: bool = True
+    rotary: bool = False
 
     def shape(self, name: str) -> ModelShape:
         """What of it costs."""
@@ -143,6 +145,7 @@ class Decoder:
             kv_heads=self.kv_heads,
             head_width=self.head_width,
             width=d,
+            context=self.context,
             causal=self.causal,
             norms=tuple((f"{layer}.{part}.norm", d) for layer in layers for part in ("attention", "ffn")),
             activations=tuple((f"{layer}.ffn.activation", self.ffn_width) for layer in layers),
@@ -167,9 +170,15 @@ def side_by_side(layer: str, columns: Mapping[str, int]) -> Named:
 
 
 @cache
+def decoders() -> Mapping[str, Decoder]:
+    """Sizes of networks by name."""
+    return {name: Decoder(**sizes) for name, sizes in table("models").items()}
+
+
+@cache
 def shapes() -> Mapping[str, ModelShape]:
     """Networks by name."""
-    return {name: Decoder(**sizes).shape(name) for name, sizes in table("models").items()}
+    return {name: sizes.shape(name) for name, sizes in decoders().items()}
 
 
 def model_shape(name: str) -> ModelShape:

@@ -1,9 +1,9 @@
 """The operators of a network by name, and which engine each runs on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cimstudy.errors import InputError
-from cimstudy.hardware import Hardware
+from cimstudy.hardware import Hardware, Override
 from cimstudy.hardware.placement import ENGINES, matches, operator_kind
 from cimstudy.transformer.config import TransformerConfig, matrix_shapes, norm_widths
 
@@ -24,10 +24,10 @@ def operators(config: TransformerConfig) -> Iterator[str]:
     yield from (name for name, _ in norm_widths(config))
 
 
-def check_overrides(config: TransformerConfig, hardware: Hardware) -> None:
+def check_overrides(config: TransformerConfig, overrides: Sequence[Override]) -> None:
     """Raise InputError if the pattern of an override fits no operator, or none that its engine or unit is for."""
     names = list(operators(config))
-    for override in hardware.overrides:
+    for override in overrides:
         fitting = [name for name in names if matches(override.pattern, name)]
         if not fitting:
             raise InputError(
@@ -47,5 +47,5 @@ def check_overrides(config: TransformerConfig, hardware: Hardware) -> None:
 
 def placed_matrices(config: TransformerConfig, hardware: Hardware) -> list[str]:
     """Names of the matrices that arrays hold; the others are digital. Raises InputError if an override fits nothing."""
-    check_overrides(config, hardware)
+    check_overrides(config, hardware.overrides)
     return [name for name in matrix_shapes(config) if hardware.engine(name) != "digital"]

@@ -12,7 +12,7 @@ from cimstudy.cost.described import Parts
 from cimstudy.hardware import Hardware
 from cimstudy.transformer.schemes import check_fields
 from cimstudy.workloads.costing import Costing, coefficients_checksum
-from cimstudy.workloads.shapes import shape_of
+from cimstudy.workloads.shapes import check_fits, shape_of
 
 
 class Cost(Costing):
@@ -39,8 +39,9 @@ class Cost(Costing):
         return shape_of(self.model)
 
     def check(self, hardware: Hardware) -> None:
-        """Raise InputError unless the network is known, and the attention scheme's fields fit it."""
+        """Raise InputError unless the network is known, and overrides and the scheme of attention fit it."""
         check_fields(hardware, self.shape.layers)
+        check_fits(self.model, hardware.overrides, hardware.architecture.attention)
 
     def checksums(self) -> dict[str, str]:
         """What the results depend on beside this description."""

@@ -142,7 +142,7 @@ class OnChip(Part):
         """Raise InputError unless a chip of this hardware can be programmed and the data fit the model."""
         self.calibration()
         config = loaded(self.model).config
-        check_overrides(config, hardware)
+        check_overrides(config, hardware.overrides)
         check_attention(config, hardware)
 
 

@@ -5,11 +5,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from cimstudy.cost import Attention, ModelShape, Product, model_shape, shapes
-from cimstudy.cost.shapes import side_by_side
+from cimstudy.cost import Attention as Layers
+from cimstudy.cost import ModelShape, Product, model_shape, shapes
+from cimstudy.cost.shapes import Decoder, decoders, side_by_side
 from cimstudy.errors import InputError
+from cimstudy.hardware import Attention, Override
 from cimstudy.transformer.checkpoint import read_config
 from cimstudy.transformer.config import TransformerConfig, head_matrices, norm_widths
+from cimstudy.transformer.operators import check_overrides
+from cimstudy.transformer.rotary import Rotary
+from cimstudy.transformer.schemes import check_scheme
 
 
 @lru_cache(maxsize=16)
@@ -18,12 +23,45 @@ def shape_of(model: str) -> ModelShape:
 
     Raises InputError for what is none of them.
     """
-    if model in shapes():
-        return model_shape(model)
+    return model_shape(model) if model in shapes() else shape_of_config(config_of(model), model)
+
+
+@lru_cache(maxsize=16)
+def config_of(model: str) -> TransformerConfig:
+    """The config of a network: of one that is known by name what its costs depend on. As `shape_of`."""
+    if model in decoders():
+        return config_of_sizes(decoders()[model])
     try:
-        return shape_of_config(read_config(model), model)
+        return read_config(model)
     except InputError as error:
         raise InputError(f"{error}; networks known by name: {', '.join(shapes())}") from None
+
+
+def config_of_sizes(sizes: Decoder) -> TransformerConfig:
+    """A config of these sizes."""
+    return TransformerConfig(
+        vocab_size=max(sizes.vocabulary, 1),
+        width=sizes.width,
+        layers=sizes.layers,
+        heads=sizes.heads,
+        kv_heads=sizes.kv_heads,
+        head_width=sizes.head_width,
+        ffn_width=sizes.ffn_width,
+        gated=sizes.gated,
+        context=sizes.context,
+        causal=sizes.causal,
+        rotary=Rotary.plain(sizes.head_width) if sizes.rotary else None,
+        final_norm=False,
+        head="tokens" if sizes.vocabulary else "none",
+    )
+
+
+@lru_cache(maxsize=256)
+def check_fits(model: str, overrides: tuple[Override, ...], attention: Attention) -> None:
+    """Raise InputError where an override fits no operator of a network, or a scheme of attention not its positions."""
+    config = config_of(model)
+    check_overrides(config, overrides)
+    check_scheme(config, attention)
 
 
 def shape_of_config(config: TransformerConfig, name: str) -> ModelShape:
@@ -61,12 +99,12 @@ def chosen(config: TransformerConfig) -> int:
     return config.experts_per_token or 1
 
 
-def attention(config: TransformerConfig) -> tuple[Attention, ...]:
+def attention(config: TransformerConfig) -> tuple[Layers, ...]:
     """Layers by their window."""
     found: dict[int | None, list[str]] = defaultdict(list)
     for number in range(config.layers):
         found[config.window(number)].append(f"layers.{config.group(number)}.attention")
-    return tuple(Attention(layers=len(names), window=window, names=tuple(names)) for window, names in found.items())
+    return tuple(Layers(layers=len(names), window=window, names=tuple(names)) for window, names in found.items())
 
 
 def norms(config: TransformerConfig, inner: int, kv: int) -> Iterator[tuple[str, float]]:

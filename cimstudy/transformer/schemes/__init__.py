@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cimstudy.errors import InputError
 from cimstudy.hardware import (
+    Attention,
     BlockedAttention,
     CascadedAttention,
     DecomposedAttention,
@@ -62,12 +63,16 @@ def scheme_of(setup: Setup) -> Scheme:
 
 def check_attention(config: TransformerConfig, hardware: Hardware) -> None:
     """Raise InputError where the scheme does not fit the model, or an engine does not fit the scheme."""
-    given = hardware.architecture.attention
-    scheme = SCHEMES[type(given)]
+    scheme = SCHEMES[type(hardware.architecture.attention)]
     check_placed_search(hardware)
     for group in range(config.groups if hardware.overrides else 1):
         check_engines(scheme, hardware, f"layers.{group}.attention")
-    scheme.check(config, given)
+    check_scheme(config, hardware.architecture.attention)
+
+
+def check_scheme(config: TransformerConfig, given: Attention) -> None:
+    """Raise InputError where the scheme does not fit the model."""
+    SCHEMES[type(given)].check(config, given)
 
 
 def check_fields(hardware: Hardware, layers: int) -> None:
@@ -101,4 +106,13 @@ def check_engines(scheme: type[Scheme], hardware: Hardware, name: str) -> None:
             written_at_inference(hardware.of(f"{name}.{part}"))
 
 
-__all__ = ["SCHEMES", "Asked", "Scheme", "Setup", "check_attention", "check_fields", "scheme_of"]
+__all__ = [
+    "SCHEMES",
+    "Asked",
+    "Scheme",
+    "Setup",
+    "check_attention",
+    "check_fields",
+    "check_scheme",
+    "scheme_of",
+]
