@@ -20,8 +20,9 @@ from scipy.optimize import least_squares
 
 from cimstudy.cost.adc import MODELS, Converter
 from cimstudy.cost.design import Group, completed, groups
-from cimstudy.cost.events import Scaling, events_of, sram_multiply_accumulate
+from cimstudy.cost.events import events_of, sram_multiply_accumulate
 from cimstudy.cost.macros import CYCLES, neurram_phases
+from cimstudy.cost.scaling import Scaling
 
 TABLE = Path(__file__).parents[1] / "tests" / "data" / "cost" / "validation.csv"
 PEERS = {  # what other tools publish of the same chips

@@ -4,6 +4,7 @@ from cimstudy.cost.design import CHOICES, NUMBERS
 from cimstudy.cost.gpu import Roofline, gpus, roofline
 from cimstudy.cost.kv import crossover, lifetime
 from cimstudy.cost.model import Costs, Work, cost
+from cimstudy.cost.overrides import Overrides, Own
 from cimstudy.cost.quantities import BREAKDOWN, QUANTITIES, Quantity
 from cimstudy.cost.shapes import Attention, ModelShape, Product, model_shape, shapes
 from cimstudy.cost.validity import REASONS, explained
@@ -17,6 +18,8 @@ __all__ = [
     "Attention",
     "Costs",
     "ModelShape",
+    "Overrides",
+    "Own",
     "Product",
     "Quantity",
     "Roofline",

@@ -9,9 +9,9 @@ from cimstudy.cost.coefficients import event, node_of
 from cimstudy.cost.counts import is_nothing, total
 from cimstudy.cost.design import Group
 from cimstudy.cost.dynamic import product_area
-from cimstudy.cost.events import Scaling
 from cimstudy.cost.nonlinear import Unit
 from cimstudy.cost.run import Pair, Run, Setting
+from cimstudy.cost.scaling import Scaling
 from cimstudy.cost.stock import beside_arrays
 
 AREAS = ("cell", "adc", "driver", "shift_add", "sram_cim", "tile", "digital", "nonlinear", "link", "memory", "dram")
@@ -51,9 +51,13 @@ def areas(run: Run, held: Mapping[Setting, Pair], chips: Any, kv_bits: Any, dram
 
 
 def products_area(run: Run) -> Any:
-    """Area of what a unit holds for products in content-addressable memory, m2."""
-    groups = [layers.settings[name].group for layers in run.attention for name in ("scores", "values")]
-    return max((product_area(group, run.events.scaling) for group in groups), key=np.max)
+    """Area of what a unit holds for products in content-addressable memory, m2; none where nothing is multiplied so."""
+    engines = {
+        layers.settings[name].group.choices[f"architecture.placement.{name}"]
+        for layers in run.attention
+        for name in ("scores", "values")
+    }
+    return product_area(run.events.scaling) if "cam" in engines else 0.0
 
 
 def units_of(run: Run) -> Iterator[Unit]:
@@ -73,9 +77,19 @@ def of_arrays(setting: Setting, held: Pair) -> dict[str, Any]:
         "cell": stacked * rows * columns * events.cells.area,
         "adc": stacked * converters * events.converter_area,
         "driver": stacked * rows * scaling.area("row_driver"),
-        "shift_add": stacked * (converters * scaling.area("shift_add") + columns * scaling.area("sample_hold")),
+        "shift_add": stacked * (converters * scaling.area("shift_add") + columns * scaling.area("sample_hold"))
+        + voters(setting, analog),
         "sram_cim": sram * sram_array(setting.group, scaling) if np.any(sram) else 0.0,
     }
+
+
+def voters(setting: Setting, arrays: Any) -> Any:
+    """Area of those who vote on the outputs of copies, among so many arrays, m2: one for a converter and its copies."""
+    redundancy = setting.events.redundancy
+    if redundancy is None:
+        return 0.0
+    voted = np.where(redundancy.others > 0, arrays / redundancy.written * redundancy.copied, 0.0)
+    return voted * setting.group.numbers["crossbar.adc.per_array"] * redundancy.voter
 
 
 def sram_array(group: Group, scaling: Scaling) -> Any:

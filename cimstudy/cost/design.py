@@ -363,7 +363,11 @@ def groups(whole: Whole, chunk: int) -> Iterator[Group]:
     varied = [path for path, names in whole.choices.items() if names.size > 1]
     fixed = {path: str(names[0]) for path, names in whole.choices.items() if names.size == 1}
     forms = whole.overrides.forms
-    columns = [*(whole.choices[path] for path in varied), *([forms] if forms.size > 1 else [])]
+    redundant = np.not_equal(whole.numbers["architecture.redundancy.copies"], 1) | np.isfinite(
+        whole.numbers["architecture.redundancy.share"]
+    )
+    kinds = (*(whole.choices[path] for path in varied), forms, redundant)
+    columns = [column for column in kinds if column.size > 1]
     for rows in alike(columns, whole.points):
         here = fixed | {path: str(whole.choices[path][rows[0]]) for path in varied}
         for mine, overrides in by_difference(whole, rows, here):

@@ -5,7 +5,7 @@ weighed; every sum over a growing context is in closed form.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from cimstudy.cost.design import Group
 from cimstudy.cost.events import (
     BOUNDS,
     Events,
-    Scaling,
     memory_of,
     multiply_accumulate,
     sram_multiply_accumulate,
     sram_product,
 )
+from cimstudy.cost.redundancy import Redundancy
+from cimstudy.cost.scaling import Scaling
 from cimstudy.cost.shapes import ModelShape
 
 Energies = Mapping[str, Any]
@@ -87,10 +88,8 @@ def product_bits() -> float:
     return event("range_product", "ranges") * 2 * BOUNDS
 
 
-def product_area(group: Group, scaling: Scaling) -> Any:
-    """Area of a memory that holds such products, m2; none where nothing is multiplied so."""
-    if "cam" not in {group.choices[f"architecture.placement.{name}"] for name in ("scores", "values")}:
-        return 0.0
+def product_area(scaling: Scaling) -> Any:
+    """Area of a memory that holds such products, m2."""
     return product_bits() * event("cam_bit", "area_F2") * np.square(scaling.node)
 
 
@@ -152,7 +151,7 @@ def in_analog_arrays(operator: str, shape: ModelShape, group: Group, events: Eve
     pair |= {"cell": d * vector.weight, **moved(per_pair, events)}
     edge |= moved(per_block, events)
     turns = heads / shape.kv_heads  # heads that share keys take turns
-    return Attended(
+    found = Attended(
         per_pair=added({name: heads * energy for name, energy in pair.items()}, write.per_pair),
         per_token=write.per_token,
         per_block={name: heads * energy for name, energy in edge.items()},
@@ -160,6 +159,20 @@ def in_analog_arrays(operator: str, shape: ModelShape, group: Group, events: Eve
         pair_time=write.pair_time,
         token_time=write.token_time + turns * events.product + events.hop_time,
         conversions=conversions,
+    )
+    return found if events.redundancy is None else with_others(found, events.redundancy)
+
+
+def with_others(found: Attended, redundancy: Redundancy) -> Attended:
+    """The same in redundant arrays."""
+    pairs, blocks = found.conversions
+    drives = redundancy.written
+    return replace(
+        found,
+        per_pair=redundancy.energies(found.per_pair, pairs, drives),
+        per_token=redundancy.energies(found.per_token, 0.0, drives),
+        per_block=redundancy.energies(found.per_block, blocks, drives),
+        conversions=(pairs * redundancy.read, blocks * redundancy.read),
     )
 
 
@@ -207,7 +220,9 @@ def attended(operator: str, shape: ModelShape, group: Group, events: Events) -> 
     return engine(operator, meeting.met(operator, shape, group), group, events)
 
 
-def arrays(operator: str, shape: ModelShape, group: Group, tokens: Any) -> tuple[Any, Any]:
+def arrays(
+    operator: str, shape: ModelShape, group: Group, tokens: Any, redundancy: Redundancy | None
+) -> tuple[Any, Any]:
     """Analog and SRAM arrays that hold the keys or the values of so many tokens."""
     numbers, engine = group.numbers, group.choices[f"architecture.placement.{operator}"]
     cells = {"dynamic-crossbar": "crossbar.cells_per_weight", "sram-cim": "crossbar.weight_bits"}.get(engine)
@@ -216,5 +231,9 @@ def arrays(operator: str, shape: ModelShape, group: Group, tokens: Any) -> tuple
     shape = meeting.met(operator, shape, group)
     size = (numbers["crossbar.rows"], numbers["crossbar.columns"])
     matrix = (shape.head_width, tokens) if operator == "scores" else (tokens, shape.head_width)
-    found = shape.layers * shape.kv_heads * counts.arrays(matrix, numbers[cells], size)
+    heads = shape.layers * shape.kv_heads
+    if engine == "sram-cim" or redundancy is None:
+        found = heads * counts.arrays(matrix, numbers[cells], size)
+    else:
+        found = heads * redundancy.arrays(matrix, numbers[cells], size)
     return (found, 0.0) if engine == "dynamic-crossbar" else (0.0, found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,50 +12,11 @@ from cimstudy.cost.adc import MODELS, Converter
 from cimstudy.cost.coefficients import cell, event, node_of
 from cimstudy.cost.design import PER_OPERATOR, Group, Numbers, is_of_operator
 from cimstudy.cost.prices import Price
-from cimstudy.cost.technology import switching_and_density
+from cimstudy.cost.redundancy import Redundancy, redundancy_of
+from cimstudy.cost.scaling import Scaling
 
 Array = NDArray[np.float64]
 BOUNDS = 2  # of a range: each takes what a bit of a content-addressable memory does
-
-
-@cache
-def reference(name: str) -> tuple[float, float]:
-    """What energy and area of an event are relative to, at the node for which they are given."""
-    energy, area = switching_and_density(node_of(name))
-    return float(energy), float(area)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scaling:
-    """Energies and areas at the design's node and supply. Both are found once for a design."""
-
-    node: Array  # m
-    voltage: Array  # V
-    switching: Array
-    density: Array
-
-    @classmethod
-    def of(cls, numbers: Numbers) -> "Scaling":
-        """The scaling of a design."""
-        node, voltage = numbers["architecture.chips.node"], numbers["architecture.logic.voltage"]
-        energy, area = switching_and_density(node, voltage)
-        return cls(node=node, voltage=voltage, switching=energy, density=area)
-
-    def energy(self, name: str, quantity: str = "energy") -> Any:
-        """The energy of an event."""
-        return event(name, quantity) / reference(name)[0] * self.switching
-
-    def area(self, *names: str) -> Any:
-        """The area of what causes these events."""
-        return sum(event(name, "area") / reference(name)[1] for name in names) * self.density
-
-    def charge(self, name: str) -> Any:
-        """The energy of charging what has a capacitance, which shrinks with the node."""
-        return event(name, "capacitance") / node_of(name) * self.node * np.square(self.voltage)
-
-    def delay(self, name: str) -> Any:
-        """The delay of a gate, which shrinks with the node."""
-        return event(name, "delay") / node_of(name) * self.node
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,6 +104,7 @@ class Events:
     output: Price  # of an array, for one input vector: conversions, and the bits of a sum on their way
     sum: Price  # of two outputs
     hop_time: Any  # s; from tile to tile
+    redundancy: Redundancy | None
 
     @cached_property
     def product_time(self) -> Any:
@@ -207,6 +169,7 @@ def events_of(group: Group) -> Events:
         ),
         sum=Price(energies={"partial_sum": add}),
         hop_time=numbers["architecture.links.hops"] / numbers["architecture.logic.clock"],
+        redundancy=redundancy_of(group, scaling),
     )
 
 

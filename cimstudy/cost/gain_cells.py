@@ -8,7 +8,8 @@ from cimstudy.cost import meeting
 from cimstudy.cost.coefficients import event
 from cimstudy.cost.design import Group
 from cimstudy.cost.dynamic import Attended, moved
-from cimstudy.cost.events import Events, Scaling, pulse_of
+from cimstudy.cost.events import Events, pulse_of
+from cimstudy.cost.scaling import Scaling
 from cimstudy.cost.shapes import ModelShape
 
 CELL = "gain_cell"

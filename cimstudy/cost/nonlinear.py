@@ -9,7 +9,8 @@ import numpy as np
 from cimstudy.cost.coefficients import event, table
 from cimstudy.cost.counts import ranges_of, total
 from cimstudy.cost.design import Group
-from cimstudy.cost.events import BOUNDS, Events, Scaling, memory, sram_multiply_accumulate
+from cimstudy.cost.events import BOUNDS, Events, memory, sram_multiply_accumulate
+from cimstudy.cost.scaling import Scaling
 
 NAMES = ("softmax", "norm", "activation")
 CELLS_OF_BIT = 2  # one for each value that a bit may have

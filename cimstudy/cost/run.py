@@ -1,5 +1,6 @@
 """A network on the points of a group: the entries that each operator sees, and the tokens of both phases."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -164,12 +165,12 @@ class Run:
 
     @cached_property
     def link_bits(self) -> Any:
-        """Bits of an element on its way from layer to layer: those of the inputs of what it meets first, on average."""
+        """Bits of an element on its way from layer to layer: of inputs of what it meets first, on average of layers."""
         steps = [step for step in self.steps if step.products[0][0].operator == "qkv"]
-        if len({step.products[0][1] for step in steps}) < 2:
-            setting = steps[0].products[0][1] if steps else self.base
-            return setting.group.numbers["crossbar.input_bits"]
-        bits = total(step.count * step.products[0][1].group.numbers["crossbar.input_bits"] for step in steps)
+        settings = {setting for step in steps for _, setting in step.products}
+        if len(settings) < 2:
+            return (settings.pop() if settings else self.base).group.numbers["crossbar.input_bits"]
+        bits = total(step.count * most_bits(setting for _, setting in step.products) for step in steps)
         return bits / total(step.count for step in steps)
 
     @cached_property
@@ -233,6 +234,11 @@ def tables_of(layers: Layers) -> list[Step]:
     setting = layers.settings["search"]
     tables = search.tables(layers.shape, setting.group)
     return [Step(count=table.steps, products=((table, setting),)) for table in tables]
+
+
+def most_bits(settings: Iterable[Setting]) -> Any:
+    """Bits of the longest input."""
+    return functools.reduce(np.maximum, [setting.group.numbers["crossbar.input_bits"] for setting in settings])
 
 
 def run_of(shape: ModelShape, group: Group) -> Run:

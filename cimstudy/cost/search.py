@@ -13,6 +13,7 @@ from cimstudy.cost.dynamic import Attended
 from cimstudy.cost.events import Events, events_of, multiply_accumulate
 from cimstudy.cost.latency import Span
 from cimstudy.cost.nonlinear import sram_bit
+from cimstudy.cost.redundancy import Redundancy
 from cimstudy.cost.shapes import ModelShape, Product
 
 PLACEMENT = "architecture.placement.search"
@@ -236,11 +237,11 @@ def searched(sought: Sought) -> Attended:
     return KINDS[meeting.kind_of(sought.group)](sought)
 
 
-def arrays(shape: ModelShape, group: Group, tokens: Any) -> tuple[Any, Any]:
+def arrays(shape: ModelShape, group: Group, tokens: Any, redundancy: Redundancy | None) -> tuple[Any, Any]:
     """Analog and SRAM arrays of what a search holds of so many tokens."""
     if not is_approximate(group):
         return 0.0, 0.0
-    return dynamic.arrays("scores", shape, of_few_bits(group), tokens)
+    return dynamic.arrays("scores", shape, of_few_bits(group), tokens, redundancy)
 
 
 def cam_bits(shape: ModelShape, group: Group, tokens: Any) -> Any:

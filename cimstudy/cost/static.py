@@ -1,7 +1,7 @@
 """Products with static matrices: what one of them takes on each engine."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from cimstudy.cost.events import (
     sram_product,
 )
 from cimstudy.cost.prices import Bill, Price
+from cimstudy.cost.redundancy import Redundancy
 from cimstudy.cost.shapes import Product
 
 
@@ -48,11 +49,9 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
     high = counts.row_tiles(product.rows, numbers["crossbar.rows"])
     wide = counts.column_tiles(product.columns, cells, numbers["crossbar.columns"])
     inputs, outputs = product.rows * wide, product.columns * high
-    if product.currents:
-        return as_currents(product, group, events, (high, wide))
     vector = events.vector(product.operator)
     weights = product.rows * product.columns
-    return Use(
+    use = Use(
         energies=Bill(
             lines=(
                 (inputs, vector.input),
@@ -66,6 +65,23 @@ def on_crossbar(product: Product, group: Group, events: Events, batch: Any) -> U
         conversions=outputs * events.conversions,
         arrays=product.count * high * wide,
         cells=product.count * weights * cells,
+    )
+    if product.currents:
+        use = as_currents(product, group, events, (high, wide))
+    return use if events.redundancy is None else with_others(use, product, group, events.redundancy)
+
+
+def with_others(use: Use, product: Product, group: Group, redundancy: Redundancy) -> Use:
+    """The same in redundant arrays."""
+    numbers, matrix = group.numbers, (product.rows, product.columns)
+    size = (numbers["crossbar.rows"], numbers["crossbar.columns"])
+    arrays = product.count * redundancy.arrays(matrix, numbers["crossbar.cells_per_weight"], size)
+    return replace(
+        use,
+        energies=redundancy.energies(dict(use.energies.items()), use.conversions, arrays / use.arrays),
+        conversions=use.conversions * redundancy.read,
+        arrays=arrays,
+        cells=use.cells * redundancy.written,
     )
 
 

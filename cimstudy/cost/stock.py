@@ -49,9 +49,9 @@ def held_of(run: Run, stocks: Mapping[Setting, Stock]) -> dict[Setting, Pair]:
         for name in layers.products:
             setting = layers.settings[name]
             if name == "search":
-                more = search.arrays(layers.shape, setting.group, tokens)
+                more = search.arrays(layers.shape, setting.group, tokens, setting.events.redundancy)
             else:
-                more = dynamic.arrays(name, layers.shape, setting.group, tokens)
+                more = dynamic.arrays(name, layers.shape, setting.group, tokens, setting.events.redundancy)
             kept[setting].append(more)
     found = {}
     for setting in dict.fromkeys((*stocks, *kept)):

@@ -20,7 +20,6 @@ REASONS = {
     32: "the sequence is longer than the network's context",
     128: "which keys attention keeps, or which tokens layers compute, is known neither from the scheme nor from a run: "
     "cost=True of a workload that runs the network counts it; data.scored, data.kept and data.computed say it",
-    256: "arrays are redundant (architecture.redundancy), which is not counted",
     512: "an engine cannot do what the scheme needs of it: currents (cascaded) go from crossbar to dynamic-crossbar; "
     "searches are on digital, and of threshold and fused on dynamic-crossbar, of hashed on cam, of product_quantised "
     "on crossbar or dynamic-crossbar",
@@ -47,7 +46,6 @@ def reasons(run: Run, kv_bytes: Any, chips: Any) -> Any:
         16: kept and not reading <= {"dynamic-crossbar", "sram-cim"},
         32: tokens > (shape.context or np.inf),
         128: unknown_keys(run),
-        256: any_of(is_redundant(setting.group) for setting in run.settings),
         512: any(misplaced(layers) for layers in run.attention),
         8192: any_of(unknown_cells(setting.group) for setting in run.settings),
     }
@@ -79,12 +77,6 @@ def unknown_keys(run: Run) -> Any:
     shares = [share for layers in run.attention for pair in layers.known_shares.values() for share in pair]
     left = 0.0 if run.known_left is None else run.known_left
     return np.isnan(total(shares) + left)
-
-
-def is_redundant(group: Group) -> Any:
-    """Whether there are more arrays than weights need."""
-    numbers = group.numbers
-    return (numbers["architecture.redundancy.copies"] > 1) | ~np.isnan(numbers["architecture.redundancy.share"])
 
 
 def unknown_cells(group: Group) -> Any:

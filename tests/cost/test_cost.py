@@ -205,7 +205,6 @@ INVALID = {
     4: IN_ARRAYS | {"device.rewritable": 0},
     16: {"architecture.kv.location": "array"},
     128: {"architecture.attention.kind": "top_k"},  # of how many keys is not said
-    256: {"architecture.redundancy.copies": 3},
     512: {"architecture.attention.kind": "cascaded"},  # whose products are digital
     8192: {"device.technology": "abacus"},
 }

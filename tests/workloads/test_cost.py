@@ -292,3 +292,34 @@ def test_one_point_has_accuracy_and_cost():
     assert found["perplexity"] == plain(hardware, seed=0, trial=0)["perplexity"]
     assert cim.workloads.LanguageModel(cost=True).cost == cim.workloads.Costing()
     assert cim.workloads.LanguageModel(cost=False).cost is None
+
+
+REFUSED = [
+    ("GPT-2", {"architecture.attention": "cascaded"}, None),
+    ("Llama-2-7B", {"architecture.attention": "cascaded"}, "the model has rotary positions"),
+    ("bundled", {"architecture.attention": "decomposed"}, "the model has rotary positions"),
+]
+
+
+@pytest.mark.parametrize(("model", "changes", "message"), REFUSED)
+def test_schemes_that_the_positions_do_not_allow_are_refused_before_work(model, changes, message):
+    hardware = cim.Hardware()
+    for path, value in changes.items():
+        hardware = hardware.replace(path, {"kind": value})
+    if message is None:
+        cim.workloads.Cost(model=model).check(hardware)
+        return
+    with pytest.raises(InputError, match=message):
+        cim.workloads.Cost(model=model).check(hardware)
+
+
+def test_overrides_that_fit_nothing_are_refused_before_work():
+    cim.workloads.Cost(model="GPT-2").check(cim.Hardware().override("layers.11.*", crossbar="bit-serial-128"))
+    with pytest.raises(InputError, match=r"pattern 'layers\.12\.\*' fits no operator of the model"):
+        cim.workloads.Cost(model="GPT-2").check(cim.Hardware().override("layers.12.*", crossbar="bit-serial-128"))
+
+
+def test_sequences_beyond_the_context_of_a_known_network_are_marked():
+    for decode, reason in ((24, 0), (25, 32)):
+        found = cim.workloads.Cost(model="GPT-2", prefill=1000, decode=decode)(cim.Hardware(), seed=0, trial=0)
+        assert found["invalid_reason"] == reason
