@@ -28,7 +28,7 @@ from cimstudy.transformer.attention import Meeting, View, digital
 from cimstudy.transformer.config import digital_shapes, matrix_shapes
 from cimstudy.transformer.network import SoftmaxAttention, meeting, projected
 from cimstudy.transformer.rotary import Rotary
-from cimstudy.transformer.schemes import Setup, check_attention
+from cimstudy.transformer.schemes import SCHEMES, Setup, check_attention
 from cimstudy.transformer.schemes.full import met
 from cimstudy.transformer.schemes.gain_cell import GainCell
 from cimstudy.transformer.schemes.hashed import Hashed
@@ -322,9 +322,10 @@ def test_calibrated_converters_serve_the_matrices_of_heads():
 
 def chip_of_all(name, attention, crossbar, device=None):
     """A chip with everything in arrays."""
-    placement = {"scores": "dynamic-crossbar", "values": "dynamic-crossbar", "search": "dynamic-crossbar"}
-    architecture = {"placement": placement, "attention": attention}
-    hardware = Hardware(device=device or Device(), crossbar=crossbar, architecture=architecture)
+    hardware = Hardware(device=device or Device(), crossbar=crossbar, architecture={"attention": attention})
+    searches = ["search"] if SCHEMES[type(hardware.architecture.attention)].searches else []
+    for product in ["scores", "values", *searches]:
+        hardware = hardware.replace(f"architecture.placement.{product}", "dynamic-crossbar")
     return program(MODELS[name], hardware, calibration=TOKENS)
 
 
