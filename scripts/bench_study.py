@@ -1,14 +1,14 @@
 """What a study costs beside its work: time for each case, and how much a second worker helps.
 
 10,000 cases of 1 ms (100 points, 100 trials) on two processes that are there already, beside xyzpy, pipefunc and xsweep
-where these are installed; then a study of 2,000 cases of 5 ms on two workers and on one. Cases compute until their time
-is over, so a busy machine shows in `overhead_us`, not in the work.
+where these are installed; then a study of 2,000 cases of 5 ms on two workers and on one.
 
     python scripts/bench_study.py [--cases 10000]
 
-`overhead_us`: processes' time that is not work, for each case. `fixed_s`: the time of 20 cases, which is mostly what a
-run costs before its first case. `times`: overhead in multiples of ours. xsweep and xyzpy on Dask get a fifth of the
-cases.
+`work_s`: the same cases in plain loops of two processes, just before and after on average, for a shared machine runs
+these slower, too. `overhead_us`: the time of both processes beyond that, for each case. `fixed_s`: the time of 20
+cases, which is mostly what a run costs before its first case. `times`: overhead in multiples of ours. xsweep and xyzpy
+on Dask get a fifth of the cases.
 """
 
 import argparse
@@ -140,17 +140,30 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def row(what: str, run: Callable[[int], None], cases: int) -> dict[str, Any]:
+def loop(cases: int) -> None:
+    """So many cases, one after the other."""
+    for case in range(cases):
+        plain(case, case)
+
+
+def work_of(cases: int, pool: ProcessPoolExecutor) -> float:
+    """How long the work alone takes on all processes, s."""
+    return timed(lambda: list(pool.map(loop, [cases // WORKERS] * WORKERS)))
+
+
+def row(what: str, run: Callable[[int], None], cases: int, pool: ProcessPoolExecutor) -> dict[str, Any]:
     """The figures of one way to run the cases."""
     run(16)  # starts pools, imports, compiles
     fixed = timed(lambda: run(20))
-    wall = timed(lambda: run(cases))
+    before, wall, after = work_of(cases, pool), timed(lambda: run(cases)), work_of(cases, pool)
+    work_s = (before + after) / 2
     return {
         "what": what,
         "cases": cases,
         "wall_s": round(wall, 2),
+        "work_s": round(work_s, 2),
         "fixed_s": round(fixed, 2),
-        "overhead_us": round((WORKERS * wall / cases - CASE) * 1e6, 1),
+        "overhead_us": round(WORKERS * (wall - work_s) / cases * 1e6, 1),
     }
 
 
@@ -170,7 +183,7 @@ def overheads(cases: int, folder: Path) -> list[dict[str, Any]]:
             if not importlib.util.find_spec(package):
                 rows.append({"what": f"{package} {manner}", "absent": "not installed"})
                 continue
-            rows.append(row(f"{package} {version(package)} {manner}".strip(), make(), number))
+            rows.append(row(f"{package} {version(package)} {manner}".strip(), make(), number, pool))
     for found in rows[1:]:
         if "overhead_us" in found:
             found["times"] = round(found["overhead_us"] / rows[0]["overhead_us"], 1)
