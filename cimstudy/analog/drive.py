@@ -60,18 +60,26 @@ def passes(layout: Layout, *, noisy: bool) -> bool:
 
 
 def passed(x: Array) -> tuple[Drive, Array | None]:
-    """Inputs as they are for pulses, and None; scaled, with scales (batch,), if products could leave what floats hold.
-
-    Scales are powers of two, so that no bit of a vector depends on whether others need one.
-    """
-    largest, scales = np.empty(len(x), x.dtype), None
-    least, most = kernels.largest_magnitudes(bits_of(x), bits_of(largest))
-    if least < bits_at(1 / FAR, x) or most > bits_at(FAR, x):
-        check_finite(bool(np.isfinite(largest).all()))
-        far = (largest > 0) & ((largest < 1 / FAR) | (largest > FAR))
-        scales = np.ldexp(x.dtype.type(1), np.where(far, np.frexp(largest)[1] - 1, 0))
-        x = x / scales[:, None]
+    """Inputs as they are for pulses, and None; or scaled, with scales (batch,), as `within_reach` says."""
+    x, scales = within_reach(x)
     return Drive(pulses=x[None], weights=np.ones(1, x.dtype), squares=None, steps=1), scales
+
+
+def within_reach(x: Array) -> tuple[Array, Array | None]:
+    """Inputs as they are, and None; scaled, with scales (batch,), if products could leave what floats hold.
+
+    Scales are powers of two, so that no bit of a vector depends on whether others need one. Raises InputError for
+    inputs that are not finite.
+    """
+    largest = np.empty(len(x), x.dtype)
+    least, most = kernels.largest_magnitudes(bits_of(x), bits_of(largest))
+    lowest, highest = REACH[x.itemsize]
+    if least >= lowest and most <= highest:
+        return x, None
+    check_finite(bool(np.isfinite(largest).all()))
+    far = (largest > 0) & ((largest < 1 / FAR) | (largest > FAR))
+    scales = np.ldexp(x.dtype.type(1), np.where(far, np.frexp(largest)[1] - 1, 0))
+    return x / scales[:, None], scales
 
 
 def bits_of(x: Array) -> Array:
@@ -79,9 +87,9 @@ def bits_of(x: Array) -> Array:
     return x.view(np.int32 if x.itemsize == 4 else np.int64)
 
 
-def bits_at(value: float, x: Array) -> int:
-    """A positive number as such an integer."""
-    return int(bits_of(np.full(1, value, x.dtype))[0])
+REACH = {  # by bytes of a float: the smallest and the largest that need no scale, as such integers
+    kind(0).itemsize: tuple(bits_of(np.array([1 / FAR, FAR], kind)).tolist()) for kind in (np.float32, np.float64)
+}
 
 
 def check_finite(finite: bool) -> None:

@@ -7,13 +7,14 @@ Where converters see bare products, `bare.py` has the same loops with less betwe
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from cimstudy.analog.bare import bare_products, is_bare
 from cimstudy.analog.converters import Conversion, accumulates, conversion_of, meets_nothing, subtracts
 from cimstudy.analog.currents import put_currents
-from cimstudy.analog.drive import Drive, drive, passed, passes
+from cimstudy.analog.drive import Drive, drive, passed, passes, within_reach
 from cimstudy.analog.levels import Array, real_array
 from cimstudy.analog.mapping import BUFFER_ROWS, COLUMNS_TOGETHER, Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
@@ -36,6 +37,13 @@ class ProgrammedMatrix(WrittenMatrix):
     copies: tuple[WrittenMatrix, ...]
     compensation: Array | None
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is one matrix of floats, which inputs meet as they are."""
+        layout = self.layout
+        alone = isinstance(layout.hardware.crossbar.weights, Differential) and not self.copies
+        return alone and layout.targets.column_scales is None and passes(layout, noisy=self.is_noisy)
+
     @property
     def weights(self) -> Array:
         """The weights that the chip holds, (n_in, n_out): `matmul` multiplies by them, converters and factors apart."""
@@ -55,10 +63,21 @@ class ProgrammedMatrix(WrittenMatrix):
         if x.ndim == 0 or x.shape[-1] != n_in:
             raise InputError(f"inputs have shape {x.shape}; allowed: (..., {n_in}) for this matrix of {n_in} x {n_out}")
         vectors = np.ascontiguousarray(x, dtype=self.layout.dtype).reshape(-1, n_in)
-        y = multiply(self, vectors, first_vector)
+        y = plain_product(self, vectors) if self.is_plain else multiply(self, vectors, first_vector)
         if self.compensation is not None:
             np.multiply(y, self.compensation, out=y)
         return y.reshape(*x.shape[:-1], n_out)
+
+
+def plain_product(matrix: ProgrammedMatrix, x: Array) -> Array:
+    """The same as `multiply`, for a plain matrix: few vectors wait for little but sgemm. x : (batch, n_in)."""
+    x, scales = within_reach(x)
+    y = np.empty((len(x), matrix.layout.shape[1]), matrix.layout.dtype)
+    for columns in column_blocks(matrix.layout.shape[1], COLUMNS_TOGETHER):
+        np.matmul(x, matrix.planes[0, 0, :, columns], out=y[:, columns])
+    if scales is not None:
+        np.multiply(y, scales[:, None], out=y)
+    return y
 
 
 def multiply(matrix: ProgrammedMatrix, x: Array, first_vector: int) -> Array:
