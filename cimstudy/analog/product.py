@@ -7,7 +7,6 @@ Where converters see bare products, `bare.py` has the same loops with less betwe
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -37,13 +36,6 @@ class ProgrammedMatrix(WrittenMatrix):
     copies: tuple[WrittenMatrix, ...]
     compensation: Array | None
 
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether it is one matrix of floats, which inputs meet as they are."""
-        layout = self.layout
-        alone = isinstance(layout.hardware.crossbar.weights, Differential) and not self.copies
-        return alone and layout.targets.column_scales is None and passes(layout, noisy=self.is_noisy)
-
     @property
     def weights(self) -> Array:
         """The weights that the chip holds, (n_in, n_out): `matmul` multiplies by them, converters and factors apart."""
@@ -63,10 +55,17 @@ class ProgrammedMatrix(WrittenMatrix):
         if x.ndim == 0 or x.shape[-1] != n_in:
             raise InputError(f"inputs have shape {x.shape}; allowed: (..., {n_in}) for this matrix of {n_in} x {n_out}")
         vectors = np.ascontiguousarray(x, dtype=self.layout.dtype).reshape(-1, n_in)
-        y = plain_product(self, vectors) if self.is_plain else multiply(self, vectors, first_vector)
+        y = plain_product(self, vectors) if is_plain(self) else multiply(self, vectors, first_vector)
         if self.compensation is not None:
             np.multiply(y, self.compensation, out=y)
         return y.reshape(*x.shape[:-1], n_out)
+
+
+def is_plain(matrix: ProgrammedMatrix) -> bool:
+    """Whether it is one matrix of floats, which inputs meet as they are."""
+    layout = matrix.layout
+    alone = isinstance(layout.hardware.crossbar.weights, Differential) and not matrix.copies
+    return alone and layout.targets.column_scales is None and passes(layout, noisy=matrix.is_noisy)
 
 
 def plain_product(matrix: ProgrammedMatrix, x: Array) -> Array:
