@@ -72,11 +72,16 @@ def plain_product(matrix: ProgrammedMatrix, x: Array) -> Array:
     """The same as `multiply`, for a plain matrix: few vectors wait for little but sgemm. x : (batch, n_in)."""
     x, scales = within_reach(x)
     y = np.empty((len(x), matrix.layout.shape[1]), matrix.layout.dtype)
-    for columns in column_blocks(matrix.layout.shape[1], COLUMNS_TOGETHER):
-        np.matmul(x, matrix.planes[0, 0, :, columns], out=y[:, columns])
+    put_products(matrix, x, y)
     if scales is not None:
         np.multiply(y, scales[:, None], out=y)
     return y
+
+
+def put_products(matrix: WrittenMatrix, x: Array, sums: Array) -> None:
+    """Products with one plane of weights, in `sums`, (batch, n_out). x : (batch, n_in)."""
+    for columns in column_blocks(matrix.layout.shape[1], COLUMNS_TOGETHER):
+        np.matmul(x, matrix.planes[0, 0, :, columns], out=sums[:, columns])
 
 
 def multiply(matrix: ProgrammedMatrix, x: Array, first_vector: int) -> Array:
@@ -145,10 +150,8 @@ def products(copies: Sequence[WrittenMatrix], driven: Drive, first_vector: int, 
 
 def collapsed_product(matrix: WrittenMatrix, sums: Array, driven: Drive, first_vector: int) -> Array:
     """The product with one plane of weights, in `sums`, (batch, n_out)."""
-    n_out = matrix.layout.shape[1]
-    for columns in column_blocks(n_out, COLUMNS_TOGETHER):
-        np.matmul(driven.pulses[0], matrix.planes[0, 0, :, columns], out=sums[:, columns])
-    add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, n_out)))
+    put_products(matrix, driven.pulses[0], sums)
+    add_read_noise(matrix, driven, sums[None], Reader(0, 0, 0), Outputs(first_vector, slice(0, sums.shape[1])))
     return sums
 
 
