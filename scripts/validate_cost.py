@@ -83,7 +83,7 @@ def at(node: float, volts: float, row: Row) -> Group:
         "device.cost.read_voltage": volts,
         "device.technology": "SRAM" if row["device"].startswith("SRAM") else "ReRAM",
     }
-    return next(groups(completed(design), 1))
+    return next(groups(completed(design)))
 
 
 def efficiency(row: Row) -> Expected:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.coefficients import table
+from cimstudy.cost.counts import entry
 from cimstudy.cost.technology import area_ratio, energy_ratio
 
 Array = NDArray[np.float64]
@@ -58,10 +59,9 @@ def survey(converter: Converter) -> tuple[Any, Any]:
 
 def log_between(bits: Any) -> Any:
     """Logarithm of whole numbers, and straight lines between them. bits : at least 1, at most `MOST_BITS`."""
-    known = logarithms()
-    whole = np.asarray(bits).astype(np.intp)
-    below = known[whole]
-    return below + (bits - whole) * (known[whole + 1] - below)
+    known, whole = logarithms(), np.floor(bits)
+    below = entry(known, whole)
+    return below + (bits - whole) * (entry(known, whole + 1) - below)
 
 
 @cache
@@ -72,7 +72,7 @@ def logarithms() -> Array:
 
 def zigzag28(converter: Converter) -> tuple[Any, Any]:
     """Energy of a conversion, J, and area of a converter, m2, of three arrays of 28 nm, scaled to the node."""
-    fit, bits = table("adc")["zigzag28"], np.asarray(converter.bits, np.float64)
+    fit, bits = table("adc")["zigzag28"], np.multiply(converter.bits, 1.0)
     energy = (fit["linear"] * bits + fit["exponential"] * 4.0**bits) * np.square(converter.voltage) * 1e-15
     area = np.where(
         bits > 1, 10.0 ** (fit["area_log10_slope"] * bits + fit["area_log10_intercept"]) * 2.0**bits * 1e-12, 0.0

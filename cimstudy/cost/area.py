@@ -44,7 +44,7 @@ def areas(run: Run, held: Mapping[Setting, Pair], chips: Any, kv_bits: Any, dram
         else hashes,
     }
     said = numbers["architecture.chips.area"]
-    if np.isnan(said).all():
+    if np.all(np.isnan(said)):
         return found | {"dram": dram}
     share = np.where(np.isnan(said), 1.0, chips * said / total(found.values()))
     return {**{name: area * share for name, area in found.items()}, "dram": dram}

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from cimstudy.cost.recording import of_points
+
 
 def cells_per_weight(bits: Any, slice_bits: Any, *, differential: bool) -> Any:
     """Cells that hold one weight: slices of its levels, twice for a pair."""
@@ -75,6 +77,7 @@ def sum_of_larger(floor: Any, line: tuple[Any, Any], ends: tuple[Any, Any]) -> A
     return np.multiply(floor, last - low) + rest * (np.multiply(slope, 0.5) * (last + 1 + high) + offset)
 
 
+@of_points
 def kept_of_share(share: Any, n: Any, window: Any) -> Any:
     """Sum over tokens 1 ... n of a share of them, rounded up, and at most `window`, or no limit (None)."""
     shares, stops = np.broadcast_arrays(np.atleast_1d(np.asarray(share, np.float64)), np.asarray(n, np.float64))
@@ -86,6 +89,12 @@ def kept_of_share(share: Any, n: Any, window: Any) -> Any:
         sums = np.concatenate([[0.0], np.cumsum(kept if window is None else np.minimum(kept, window))])
         found[mine] = sums[stops[mine].astype(np.intp)]
     return found
+
+
+@of_points
+def entry(values: Any, place: Any) -> Any:
+    """The entries of a table at these places, from 0 and rounded down."""
+    return values[np.asarray(place).astype(np.intp)]
 
 
 def floors(n: Any, size: Any) -> Any:

@@ -2,8 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -248,11 +248,38 @@ class Whole:
 class Group:
     """Points with the same choices."""
 
-    place: Any  # an index of their rows
-    points: int
+    rows: Rows  # of all points, in their order
     numbers: Numbers  # each (1,) or (points,)
     choices: Mapping[str, str]
     overrides: tuple[Applied, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """How many."""
+        return len(self.rows)
+
+    @property
+    def varied(self) -> list[Array]:
+        """Numbers that differ from point to point, in the order in which `changed` meets them."""
+        found: list[Array] = []
+        self.changed(found.append)
+        return found
+
+    def changed(self, change: Callable[[Array], Any], **others: Any) -> "Group":
+        """The same with other numbers where they differ from point to point. others : fields."""
+
+        def changed(numbers: Numbers) -> Numbers:
+            return {path: change(values) if values.size > 1 else values for path, values in numbers.items()}
+
+        overrides = tuple(
+            replace(own, numbers={part: changed(numbers) for part, numbers in own.numbers.items()})
+            for own in self.overrides
+        )
+        return replace(self, numbers=changed(self.numbers), overrides=overrides, **others)
+
+    def part(self, rows: slice) -> "Group":
+        """Some of the points."""
+        return self.changed(lambda values: values[rows], rows=self.rows[rows])
 
 
 def completed(design: Mapping[str, Any], factors: Mapping[str, Any] = NO_FACTORS) -> Whole:
@@ -358,8 +385,8 @@ def choice(path: str, value: Any, entry: Choice) -> NDArray[Any]:
     return found
 
 
-def groups(whole: Whole, chunk: int) -> Iterator[Group]:
-    """The points of a design in groups with the same choices and overrides, each of at most `chunk` points."""
+def groups(whole: Whole) -> Iterator[Group]:
+    """The points of a design in groups with the same choices and overrides."""
     varied = [path for path, names in whole.choices.items() if names.size > 1]
     fixed = {path: str(names[0]) for path, names in whole.choices.items() if names.size == 1}
     forms = whole.overrides.forms
@@ -371,23 +398,27 @@ def groups(whole: Whole, chunk: int) -> Iterator[Group]:
     for rows in alike(columns, whole.points):
         here = fixed | {path: str(whole.choices[path][rows[0]]) for path in varied}
         for mine, overrides in by_difference(whole, rows, here):
-            for start in range(0, len(mine), chunk):
-                some = mine[start : start + chunk]
-                part = rows[some]
-                place = slice(part[0], part[-1] + 1) if part[-1] - part[0] == len(part) - 1 else part
-                factors = {path: taken(array, place) for path, array in whole.factors.items()}
-                numbers = {path: taken(array, place) for path, array in whole.numbers.items()}
-                yield Group(
-                    place=place,
-                    points=len(part),
-                    numbers=numbers | {path: numbers[path] * times for path, times in factors.items()},
-                    choices=here,
-                    overrides=tuple(override.within(some, factors) for override in overrides),
-                )
+            own = rows[mine]
+            place = index_of(own)
+            factors = {path: taken(array, place) for path, array in whole.factors.items()}
+            numbers = {path: taken(array, place) for path, array in whole.numbers.items()}
+            yield Group(
+                rows=own,
+                numbers=numbers | {path: numbers[path] * times for path, times in factors.items()},
+                choices=here,
+                overrides=tuple(override.within(mine, factors) for override in overrides),
+            )
+
+
+def index_of(rows: Rows) -> slice | Rows:
+    """Rows as an index: a slice where they follow one another, by which nothing is copied."""
+    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
 
 
 def alike(columns: Sequence[NDArray[Any]], count: int) -> list[Rows]:
     """The rows that have the same values in all columns, (count,), together."""
+    if not columns:
+        return [np.arange(count)]
     codes = np.zeros(count, np.intp)
     for column in columns:
         values, mine = np.unique(column, return_inverse=True)

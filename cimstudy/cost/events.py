@@ -44,7 +44,7 @@ def cells_of(group: Group) -> Cells:
 
     def said(name: str, known: str) -> Any:
         given = numbers[f"device.cost.{name}"]
-        return np.where(np.isnan(given), kind[known], given) if np.isnan(given).any() else given
+        return unless_said(given, kind[known]) if np.any(np.isnan(given)) else given
 
     pulses = said("write_pulses", "write_pulses")
     voltage, time = said("read_voltage", "read_voltage"), said("read_time", "read_time")

@@ -14,7 +14,7 @@ def lifetime(endurance: Any, writes_per_second: Any, *, shared_by: Any = 1.0) ->
     and values wear the cells in turn.
     """
     with np.errstate(divide="ignore"):
-        return np.asarray(endurance) * shared_by / np.asarray(writes_per_second, np.float64)
+        return np.divide(np.multiply(endurance, shared_by), writes_per_second)
 
 
 def crossover(shape: ModelShape, mac_energy: Any, *, bits: Any, bit_energy: Any) -> Any:

@@ -50,7 +50,7 @@ def alive(group: Group, prefill: Span, depth: int) -> list[Any]:
 def shares_by_layer(group: Group, depth: int) -> list[Any]:
     """Shares of the tokens that each layer keeps: its own, or from 1 at the first in a straight line to the last."""
     last, own = group.numbers[KEEP], own_of_layers(group, KEEP, depth)
-    falling = list(np.linspace(np.ones(1), last, depth)) if depth > 1 else [last]
+    falling = [*(1 + layer * ((last - 1) / (depth - 1)) for layer in range(depth - 1)), last]
     if not own:
         return falling
     return [np.where(np.isnan(mine), line, mine) for mine, line in zip(own, falling, strict=True)]
@@ -59,7 +59,7 @@ def shares_by_layer(group: Group, depth: int) -> list[Any]:
 def own_of_layers(group: Group, path: str, depth: int) -> Sequence[Any]:
     """A number of each layer, NaN where it has none of its own; nothing if no layer has."""
     own = [group.numbers.get(f"{path}.{layer}", np.full(1, np.nan)) for layer in range(depth)]
-    return [] if all(np.isnan(mine).all() for mine in own) else own
+    return [] if all(np.all(np.isnan(mine)) for mine in own) else own
 
 
 def share_of(operator: str, shape: ModelShape, group: Group, share: Any) -> Any:

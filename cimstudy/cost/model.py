@@ -9,17 +9,14 @@ from numpy.typing import NDArray
 
 from cimstudy.cost.area import AREAS
 from cimstudy.cost.coefficients import sources
-from cimstudy.cost.design import NO_FACTORS, completed, groups, is_of_layer
+from cimstudy.cost.design import NO_FACTORS, completed, groups, index_of, is_of_layer
 from cimstudy.cost.ledger import COMPONENTS, OPERATIONS, PHASES
-from cimstudy.cost.point import evaluate
+from cimstudy.cost.pieces import parted, totals
 from cimstudy.cost.quantities import BREAKDOWN, QUANTITIES, Quantity
 from cimstudy.cost.shapes import ModelShape
 from cimstudy.errors import InputError
 
 Array = NDArray[Any]
-# points that are worked on together: calls take little of the time, and arrays stay in a cache. No power of two, whose
-# arrays would lie in the same places of it
-CHUNK = 20000
 COORDINATES = {"phase": PHASES, "operation": OPERATIONS, "component": COMPONENTS, "part": AREAS}
 
 
@@ -75,16 +72,17 @@ def cost(
             raise InputError(f"{path}: {shape.name} has {shape.layers} layers, numbered from 0")
     quantities = QUANTITIES | (BREAKDOWN if breakdown else {})
     lengths = {"point": whole.points, **{name: len(labels) for name, labels in COORDINATES.items()}}
-    totals = np.empty((len(QUANTITIES), whole.points))  # in one piece, which takes large pages of memory
-    values = dict(zip(QUANTITIES, totals, strict=True)) | {
+    rows = np.empty((len(QUANTITIES), whole.points))  # in one piece, which takes large pages of memory
+    values = dict(zip(QUANTITIES, rows, strict=True)) | {
         name: np.empty([lengths[dim] for dim in quantities[name].dims], quantities[name].dtype)
         for name in quantities
         if name not in QUANTITIES
     }
-    for group in groups(whole, CHUNK):
-        found = evaluate(shape, group, breakdown=breakdown)
-        for name, array in values.items():
-            array[..., group.place] = found[name]
+    for group in groups(whole):
+        for part, found in parted(shape, group) if breakdown else totals(shape, group):
+            place = index_of(group.rows[part])
+            for name, array in values.items():
+                array[..., place] = found[name]
     used = {dim for quantity in quantities.values() for dim in quantity.dims}
     return Costs(
         values=values,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cimstudy.cost.coefficients import table
+from cimstudy.cost.counts import entry
 
 Array = NDArray[np.float64]
 VOLTAGE = 0.8  # V; supply for which energies are given where they say none
@@ -14,7 +15,7 @@ SMALLEST = 1.0  # nm; below, energies stay
 
 
 @cache
-def nodes() -> tuple[Array, Array, NDArray[Any]]:
+def nodes() -> tuple[Array, Array, Array]:
     """The nodes of the table in whole nm; at each a, b, c of the energy, and the area, (4, nodes).
 
     Last, for each nm up to the largest, the interval between nodes that begins there or before.
@@ -23,14 +24,15 @@ def nodes() -> tuple[Array, Array, NDArray[Any]]:
     known = np.array(data["node_nm"], np.float64)
     interval = np.searchsorted(known, np.arange(known[-1] + 1), side="right") - 1
     values = np.array([data[name] for name in ("a", "b", "c", "area")])
-    return known, values, np.clip(interval, 0, len(known) - 2)
+    return known, values, np.clip(interval, 0.0, len(known) - 2)
 
 
-def located(nm: Array) -> tuple[NDArray[Any], Array]:
+def located(nm: Array) -> tuple[Array, Array]:
     """The interval of nodes that each place is in, and how far along, from 0 to 1. nm : within the table."""
     known, _, interval = nodes()
-    low = interval[nm.astype(np.intp)]
-    return low, np.asarray((nm - known[low]) / (known[low + 1] - known[low]))
+    low = entry(interval, nm)
+    below = entry(known, low)
+    return low, (nm - below) / (entry(known, low + 1) - below)
 
 
 def switching_and_density(node: Any, voltage: Any = VOLTAGE) -> tuple[Array, Array]:
@@ -41,18 +43,20 @@ def switching_and_density(node: Any, voltage: Any = VOLTAGE) -> tuple[Array, Arr
     root of the ratio of nodes, areas the ratio.
     """
     known, (a, b, c, areas), _ = nodes()
-    nm = np.asarray(node, np.float64) * 1e9
-    inside = np.clip(nm, known[0], known[-1])
+    nm = np.multiply(node, 1e9)
+    inside = np.minimum(np.maximum(nm, known[0]), known[-1])
     low, share = located(inside)
     square = np.square(voltage)
-    if np.size(square) == 1:  # the nodes of the table are few
+    if square.size == 1:  # the nodes of the table are few
         known_energy = a * square + b * voltage + c
-        first, second = known_energy[low], known_energy[low + 1]
+        first, second = entry(known_energy, low), entry(known_energy, low + 1)
     else:
-        first = a[low] * square + b[low] * voltage + c[low]
-        second = a[low + 1] * square + b[low + 1] * voltage + c[low + 1]
+        first, second = (
+            entry(a, place) * square + entry(b, place) * voltage + entry(c, place) for place in (low, low + 1)
+        )
     energy = (first + share * (second - first)) * np.sqrt(np.maximum(nm, SMALLEST) / inside)
-    area = (areas[low] + share * (areas[low + 1] - areas[low])) * nm / inside
+    below = entry(areas, low)
+    area = (below + share * (entry(areas, low + 1) - below)) * nm / inside
     return energy, area
 
 

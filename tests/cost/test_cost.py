@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cimstudy.cost import BREAKDOWN, NUMBERS, QUANTITIES, REASONS, Work, cost, explained, model_shape, roofline
+from cimstudy.cost import BREAKDOWN, NUMBERS, QUANTITIES, REASONS, Work, cost, explained, model_shape, pieces, roofline
 from cimstudy.cost import model as model_module
 from cimstudy.cost.coefficients import event, table
 from cimstudy.cost.described import design_of
@@ -68,7 +68,7 @@ def test_points_do_not_know_of_each_other(monkeypatch):
         "architecture.placement.scores": rng.choice(["digital", "sram-cim"], n),
     }
     whole = cost(GPT, WORK, design, breakdown=True)
-    monkeypatch.setattr(model_module, "CHUNK", 7)
+    monkeypatch.setattr(pieces, "EVALUATED", 7)
     cut = cost(GPT, WORK, design, breakdown=True)
     order = rng.permutation(n)
     shuffled = cost(GPT, WORK, {path: values[order] for path, values in design.items()}, breakdown=True)

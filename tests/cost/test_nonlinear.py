@@ -31,7 +31,7 @@ def placed(name, engine, kind, **more):
 
 
 def unit(name, design):
-    (group,) = groups(completed(design), 1000)
+    (group,) = groups(completed(design))
     return unit_of(name, group, events_of(group))
 
 
@@ -99,7 +99,7 @@ def test_circuits_between_converters_take_a_pulse_and_a_conversion():
         unit("softmax", placed("softmax", "crossbar", "exact") | {"crossbar.conversions_per_weight": lines})
         for lines in (2, 0)
     )
-    (group,) = groups(completed({}), 1)
+    (group,) = groups(completed({}))
     events = events_of(group)
     assert whole.energies["adc"] == events.conversion
     assert whole.energies["dac"] == events.pulse

@@ -19,7 +19,7 @@ def test_2_a_bit_between_chips_costs_what_the_link_draws():
 @pytest.mark.parametrize("model", PULSES)
 def test_3_a_further_bit_at_most_doubles_a_pulse(model):
     """One entry in watts among milliwatts makes a thousandfold step."""
-    (group,) = groups(completed({}), 1)
+    (group,) = groups(completed({}))
     energy = PULSES[model](np.arange(2.0, 17), Scaling.of(group.numbers))
     assert np.all(energy[1:] <= 2 * energy[:-1] * (1 + 1e-12))
     assert np.all(np.diff(energy) > 0)
@@ -33,7 +33,7 @@ def test_4_energy_of_a_conversion_is_power_over_rate():
 
 def test_5_memories_and_hops_take_at_least_a_clock():
     """A library has 1e-9 / 36864 / width seconds."""
-    (group,) = groups(completed({}), 1)
+    (group,) = groups(completed({}))
     assert events_of(group).hop_time >= 1 / group.numbers["architecture.logic.clock"]
     assert events_of(group).phase >= 1e-9
 
