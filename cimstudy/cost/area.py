@@ -38,7 +38,7 @@ def areas(run: Run, held: Mapping[Setting, Pair], chips: Any, kv_bits: Any, dram
         "tile": tiles * scaling.area("edram", "bus", "router"),
         "digital": macs * (scaling.area("mac_unit") + products_area(run)) + lanes * scaling.area("vector_unit"),
         "nonlinear": total(lanes * unit.area for unit in units_of(run) if not is_nothing(unit.area)),
-        "link": chips * (chips > 1) * event("link", "area"),
+        "link": chips * np.minimum(chips - 1, 1) * event("link", "area"),  # of more than one
         "memory": total((kv_bits * (event("sram_cell", "area_F2") * np.square(scaling.node)), hashes))
         if np.any(kv_bits)
         else hashes,

@@ -114,6 +114,13 @@ def is_nothing(value: Any) -> bool:
     return type(value) is float and not value
 
 
+def chosen(condition: Any, first: Any, second: Any) -> Any:
+    """The first where a condition holds, and the second elsewhere: itself where all points share the condition."""
+    if condition.size > 1:
+        return np.where(condition, first, second)
+    return first if condition.item() else second
+
+
 def ratio(first: Any, second: Any) -> Any:
     """One over the other; NaN where both are zero."""
     with np.errstate(invalid="ignore", divide="ignore"):

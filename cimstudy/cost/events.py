@@ -43,8 +43,7 @@ def cells_of(group: Group) -> Cells:
     numbers, kind = group.numbers, cell(group.choices["device.technology"])
 
     def said(name: str, known: str) -> Any:
-        given = numbers[f"device.cost.{name}"]
-        return unless_said(given, kind[known]) if np.any(np.isnan(given)) else given
+        return unless_said(numbers[f"device.cost.{name}"], kind[known])
 
     pulses = said("write_pulses", "write_pulses")
     voltage, time = said("read_voltage", "read_voltage"), said("read_time", "read_time")
@@ -219,7 +218,8 @@ def pulse_of(group: Group, scaling: Scaling, bits: Any) -> Any:
 
 def unless_said(given: Any, known: Any) -> Any:
     """What is given, and what is known where that is nothing."""
-    return np.where(np.isnan(given), known, given)
+    unsaid = np.isnan(given)
+    return np.where(unsaid, known, given) if np.any(unsaid) else given
 
 
 def buffer_bit(numbers: Numbers, scaling: Scaling) -> Any:

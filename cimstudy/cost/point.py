@@ -8,7 +8,7 @@ import numpy as np
 
 from cimstudy.cost import meeting, online, search
 from cimstudy.cost.area import areas, chips_of, static_power
-from cimstudy.cost.counts import ratio, total
+from cimstudy.cost.counts import chosen, ratio, total
 from cimstudy.cost.design import Group
 from cimstudy.cost.dynamic import Attended, entry_bits
 from cimstudy.cost.events import Memory, memory_of
@@ -140,11 +140,12 @@ def enter_links(run: Run, ledger: Ledger, chips: Any) -> None:
 def totals(run: Run, ledger: Ledger, speed: Mapping[str, Any]) -> dict[str, Any]:
     """Energies of both phases, power, and the times that are outputs."""
     read, written = ledger.totals
-    busy = np.where(run.decode.tokens > 0, speed["decode"], speed["prefill"])
+    decoding = run.decode.tokens > 0
+    busy = chosen(decoding, speed["decode"], speed["prefill"])
     return {
         "energy_prefill": read,
         "energy_per_token": ratio(written, run.decode.tokens),
-        "power": ratio(np.where(run.decode.tokens > 0, written, read), busy),
+        "power": ratio(chosen(decoding, written, read), busy),
         **{name: value for name, value in speed.items() if name not in PHASES},
     }
 
@@ -215,14 +216,14 @@ def life(run: Run, setting: Setting, speed: Mapping[str, Any], kv_bits: Any) -> 
     """Time until cells of a setting are worn out by keys and values, s."""
     group, numbers, endurance = run.group, run.group.numbers, setting.events.cells.endurance
     decoding = run.decode.tokens > 0
-    sequence = np.where(decoding, speed["decode"], speed["prefill"])  # s
+    sequence = chosen(decoding, speed["decode"], speed["prefill"])  # s
     ring = group.choices["architecture.kv.rotation"] == "ring"
     if not meeting.stays_in_arrays(group):  # all in sight are written for every token
-        return lifetime(endurance, ratio(np.where(decoding, *run.tokens[::-1]), sequence))
-    writes = ratio(np.where(decoding, run.decode.tokens, 1), sequence)
+        return lifetime(endurance, ratio(chosen(decoding, *run.tokens[::-1]), sequence))
+    writes = ratio(chosen(decoding, run.decode.tokens, 1.0), sequence)
     capacity = numbers["architecture.kv.capacity"] * BYTE / ratio(kv_bits, run.decode.stop)
     most = np.where(np.isinf(capacity), run.decode.stop, capacity)
-    return lifetime(endurance, writes, shared_by=np.where(decoding & ring, most, 1.0))
+    return lifetime(endurance, writes, shared_by=chosen(decoding & ring, most, 1.0))
 
 
 def products_of(name: str, layers: Layers) -> int:

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from cimstudy.cost.kernels import FUNCTIONS, calculate
+from cimstudy.cost.kernels import BLOCK, FUNCTIONS, calculate
 from cimstudy.cost.recording import Array, Function, Recorded, Recording, identity, recorded_in
 
 FLOAT = np.dtype(np.float64)
 Rows = Mapping[int, tuple[Any, int]]  # type of number and row of every recorded array
+Call = tuple[Function, Sequence[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,7 +27,7 @@ class Tape:
     """Calls that fill arrays, and the arrays that they begin and end with."""
 
     inputs: Sequence[Array]
-    calls: Sequence[tuple[Function, Sequence[Any]]]
+    calls: Sequence[Call]
     results: Mapping[str, Any]
 
     def repeat(self, inputs: Sequence[Array]) -> Mapping[str, Any]:
@@ -42,22 +43,26 @@ class Tape:
 def tape_of(recording: Recording, results: Mapping[str, Any]) -> Tape:
     """The tape of a calculation with these results."""
     steps = recording.steps(results.values())
-    arithmetic = [step for step in steps if is_arithmetic(step)]
-    shared = {identity(arg): arg for step in arithmetic for arg in step.args if not isinstance(arg, Recorded)}
+    runs = [(arithmetic, list(run)) for arithmetic, run in groupby(steps, is_arithmetic)]
+    shared = {
+        identity(arg): np.ravel(arg)
+        for arithmetic, run in runs
+        for step in run
+        for arg in step.args
+        if arithmetic and not isinstance(arg, Recorded)
+    }
     rows = allotted(recording.inputs, steps, results.values(), shared=len(shared))
     arrays = arrays_of(rows, points=recording.inputs[0].size)
-    arrays[FLOAT][: len(shared)] = np.reshape([np.ravel(number) for number in shared.values()], (-1, 1))
+    arrays[FLOAT][: len(shared), :BLOCK] = np.reshape(list(shared.values()), (-1, 1))
     held = {key: arrays[dtype][row] for key, (dtype, row) in rows.items()}
     places = {key: place for place, key in enumerate(shared)} | {key: row for key, (_, row) in rows.items()}
-    calls: list[tuple[Function, Sequence[Any]]] = []
-    for together, some in groupby(steps, is_arithmetic):
-        if together:
-            program = np.array([instruction(step, places) for step in some])
+    calls: list[Call] = []
+    for arithmetic, run in runs:
+        if arithmetic:
+            program = np.array([instruction(step, places) for step in run])
             calls.append((calculate, (program, arrays[FLOAT], len(shared))))
         else:
-            calls.extend(
-                (fill, (held[id(step)], step.function, *(held.get(id(arg), arg) for arg in step.args))) for step in some
-            )
+            calls.extend(filling(step, held) for step in run)
     return Tape(
         inputs=[held[id(array)] for array in recording.inputs],
         calls=calls,
@@ -96,7 +101,7 @@ def arrays_of(rows: Rows, *, points: int) -> dict[Any, Array]:
 def is_arithmetic(step: Recorded) -> bool:
     """Whether the compiled loop can do a step: its numbers are real ones."""
     return step.function in FUNCTIONS and all(
-        arg.value.dtype == FLOAT if isinstance(arg, Recorded) else np.size(arg) == 1 for arg in step.args
+        arg.value.dtype == FLOAT if isinstance(arg, Recorded) else getattr(arg, "size", 1) == 1 for arg in step.args
     )
 
 
@@ -104,6 +109,11 @@ def instruction(step: Recorded, places: Mapping[Any, int]) -> tuple[int, int, in
     """A step for the compiled loop."""
     args = [places[identity(arg)] for arg in step.args]
     return FUNCTIONS.index(step.function), args[0], args[-1], places[id(step)]
+
+
+def filling(step: Recorded, held: Mapping[int, Array]) -> Call:
+    """A call that fills the array of a step."""
+    return fill, (held[id(step)], step.function, *(held.get(id(arg), arg) for arg in step.args))
 
 
 def fill(place: Array, function: Function, *args: Any) -> None:

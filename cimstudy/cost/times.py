@@ -10,6 +10,7 @@ from cimstudy.cost import latency, meeting, online
 from cimstudy.cost.coefficients import event
 from cimstudy.cost.counts import is_nothing, ratio, total
 from cimstudy.cost.dynamic import Attended
+from cimstudy.cost.events import unless_said
 from cimstudy.cost.latency import Attending, Timing
 from cimstudy.cost.run import Layers, Run
 from cimstudy.cost.taken import Parts, Taking
@@ -17,8 +18,7 @@ from cimstudy.cost.taken import Parts, Taking
 
 def link_time(run: Run, chips: Any) -> Any:
     """Time of a token on its way from chip to chip, s."""
-    given = run.group.numbers["architecture.links.bandwidth"]
-    bandwidth = np.where(np.isnan(given), event("link", "bandwidth"), given)
+    bandwidth = unless_said(run.group.numbers["architecture.links.bandwidth"], event("link", "bandwidth"))
     return (chips - 1) * (run.shape.width * run.link_bits / bandwidth)
 
 
