@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cimstudy.analog import wired
+from cimstudy.analog import arrays, wired
 from cimstudy.analog.chain import has_source_lines
 from cimstudy.analog.drive import Drive
 from cimstudy.analog.levels import Array
@@ -24,7 +24,8 @@ def put_currents(matrix: WrittenMatrix, driven: Drive, reader: Reader, columns: 
     elif has_source_lines(layout.hardware.crossbar):
         currents[...] = wired.source_line_currents(pulses, held[:, columns], layout)
     else:
-        np.matmul(pulses, held[:, columns], out=currents)
+        cells = matrix.planes[reader.slice, reader.line]
+        arrays.multiply(pulses, cells, layout.tiles[reader.tile].start, columns.start, currents)
         if bends is not None:
             currents += driven.steps * beyond_ohmic(drives, bends[..., columns])
 

@@ -11,6 +11,7 @@ import numpy as np
 from cimstudy.analog.random import BATCH, BLOCK, FASTMATH, draw_blocks
 from cimstudy.analog.vectors import use_wide_vectors
 
+FEW = 8  # vectors (times input pulses) for which a product that reads its matrix once is faster than one in blocks
 FIRST_INFINITE = (0x7F800000, 0x7FF0000000000000)  # bits of infinity, single and double precision
 
 
@@ -84,7 +85,7 @@ def largest_bits(bits):
     magnitude = bits.dtype.type(np.iinfo(bits.dtype).max)
     largest = bits.dtype.type(0)
     for j in range(len(bits)):
-        largest = max(largest, bits[j] & magnitude)
+        largest = max(largest, bits.dtype.type(bits[j] & magnitude))  # for Numba, `&` has 64 bits
     return largest
 
 
@@ -176,6 +177,17 @@ def convert_row_and_add(currents, gain, rounding, weight, sums):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def convert_noisy_row_and_add(currents, variances, z, gain, rounding, weight, sums):
+    """The same of currents to which noise is added: standard normals `z` (n,) with these variances (n,)."""
+    use_wide_vectors()
+    bottom, top, magic = rounding
+    for j in range(len(currents)):
+        current = currents[j] + np.sqrt(variances[j]) * z[j]
+        code = min(max(current * gain, bottom), top)
+        sums[j] += weight * ((code + magic) - magic)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
 def convert_slices(currents, rounding, gains, weights, sums):
     """Output converters of some slices: a vector's sums stay in the first-level cache until all are added.
 
@@ -231,8 +243,14 @@ def add_eight_rows(u, cells, i, left, right, currents):
     p, q, r, s = cells[i, left:right], cells[i + 1, left:right], cells[i + 2, left:right], cells[i + 3, left:right]
     v, w, x, y = cells[i + 4, left:right], cells[i + 5, left:right], cells[i + 6, left:right], cells[i + 7, left:right]
     for j in range(right - left):
-        upper = a * p[j] + b * q[j] + c * r[j] + d * s[j]
-        currents[j] += upper + e * v[j] + f * w[j] + g * x[j] + h * y[j]
+        sum_ = currents[j] + a * p[j]  # one after the other, as blocks do: a fused multiply-add each
+        sum_ = sum_ + b * q[j]
+        sum_ = sum_ + c * r[j]
+        sum_ = sum_ + d * s[j]
+        sum_ = sum_ + e * v[j]
+        sum_ = sum_ + f * w[j]
+        sum_ = sum_ + g * x[j]
+        currents[j] = sum_ + h * y[j]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)

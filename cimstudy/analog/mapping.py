@@ -92,6 +92,11 @@ class Layout:
         return row_tiles(self.shape[0], self.hardware.crossbar.rows, self.hardware.crossbar.split)
 
     @cached_property
+    def edges(self) -> Array:
+        """The first row of each array, and the end of the last, (tiles + 1,)."""
+        return np.array([0, *(tile.stop for tile in self.tiles)])
+
+    @cached_property
     def column_tiles(self) -> list[slice]:
         """Columns of each array, of the whole matrix."""
         return row_tiles(self.ranges.columns, self.hardware.crossbar.columns, self.hardware.crossbar.split)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cimstudy.analog import cells, kernels
+from cimstudy.analog import arrays, kernels
+from cimstudy.analog.cells import noise_is_exact
 from cimstudy.analog.converters import Conversion
 from cimstudy.analog.drive import Drive
 from cimstudy.analog.levels import Array
@@ -18,12 +19,14 @@ def add_read_noise(matrix: WrittenMatrix, driven: Drive, currents: Array, reader
     """
     if driven.squares is None:
         return
-    if cells.noise_is_exact(matrix.layout.hardware.device):
+    if noise_is_exact(matrix.layout.hardware.device):
         add_cell_noise(matrix, driven.squares, currents, reader, outputs)
         return
     squares = driven.squares.reshape(-1, driven.squares.shape[-1])
     if matrix.variances.ndim:
-        variances = squares @ variances_of(matrix, reader, outputs)
+        variances = np.empty((len(squares), currents.shape[-1]), currents.dtype)
+        cells, rows = matrix.variances[reader.slice, reader.line], matrix.layout.read_rows(reader.tile)
+        arrays.multiply(squares, cells, rows.start, outputs.columns.start, variances)
     else:
         variances = matrix.variances * squares.sum(axis=-1, keepdims=True)
     add_normals(

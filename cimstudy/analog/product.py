@@ -1,8 +1,8 @@
 """The product of inputs with one programmed matrix: input converters, arrays, output converters, digital sums.
 
-The loops go over row tiles and slices: one sgemm into a buffer that stays in the second-level cache, then one fused
-pass that converts, weighs and adds it. Where nothing clips or rounds, slices, tiles and pulses are one product.
-Where converters see bare products, `bare.py` has the same loops with less between them.
+The loops go over row tiles and slices: currents of one array come into a buffer that stays in the second-level cache,
+then one fused pass converts, weighs and adds them. Where nothing clips or rounds, slices, tiles and pulses are one
+product. Where converters see bare products, `bare.py` has no buffer between the two.
 """
 
 from collections.abc import Iterator, Sequence
@@ -144,7 +144,7 @@ def products(copies: Sequence[WrittenMatrix], driven: Drive, first_vector: int, 
         found = [collapsed_product(*each, driven, first_vector) for each in zip(copies, spaces, strict=True)]
         return iter([(slice(0, len(space)), slice(0, layout.shape[1]), vote(found, layout))])
     if len(copies) == 1 and is_bare(first, driven):
-        return bare_products(first, driven, space)
+        return bare_products(first, driven, first_vector, space)
     return converted_products(copies, driven, first_vector)
 
 

@@ -2,8 +2,8 @@
 
 A `Key` names a stream: seed and trial, then the names of what is drawn (matrix, purpose). Within a stream a draw has a
 place (plane, row, column), so any part of a matrix can be drawn alone, in any order, with the same numbers.
-Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The normal is the inverse error function
-of Giles, "Approximating the erfinv function", GPU Computing Gems (2012), in single precision.
+The normal is the inverse error function of Giles, "Approximating the erfinv function", GPU Computing Gems (2012), in
+single precision.
 
 Columns are drawn in blocks of 64: 16 counters of 4 words each, so that a block is a few vector instructions.
 """
@@ -16,10 +16,10 @@ from typing import Self
 import numba
 import numpy as np
 
-from cimstudy.analog.vectors import bits_of, float_of, use_wide_vectors
+from cimstudy.analog.philox import LANES, TOGETHER, philox, put_words
+from cimstudy.analog.vectors import bits_of, float_of, lanes_below, lowest_bit, use_wide_vectors
 from cimstudy.errors import InputError
 
-LANES = 16  # counters in a block
 BLOCK = 4 * LANES  # columns that one block of counters serves
 BATCH = 16  # blocks that are drawn at a time: their words stay in the first-level cache
 
@@ -68,29 +68,6 @@ class Key:
         return np.array([self.low, self.high], dtype=np.uint32)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def philox_rounds(key0, key1, x0, x1, x2, x3):
-    """Ten rounds of Philox4x32 on one counter; all arguments uint32."""
-    for _ in range(10):
-        product0 = np.uint64(0xD2511F53) * np.uint64(x0)
-        product1 = np.uint64(0xCD9E8D57) * np.uint64(x2)
-        x0 = np.uint32(product1 >> np.uint64(32)) ^ x1 ^ key0
-        x1 = np.uint32(product1)
-        x2 = np.uint32(product0 >> np.uint64(32)) ^ x3 ^ key1
-        x3 = np.uint32(product0)
-        key0 = np.uint32(key0 + np.uint32(0x9E3779B9))
-        key1 = np.uint32(key1 + np.uint32(0xBB67AE85))
-    return x0, x1, x2, x3
-
-
-@numba.njit(cache=True, nogil=True)
-def philox(key0, key1, counter):
-    """Four random words, (4,) uint32, for one key and one counter, (4,) uint32."""
-    out = np.empty(4, np.uint32)
-    out[0], out[1], out[2], out[3] = philox_rounds(key0, key1, counter[0], counter[1], counter[2], counter[3])
-    return out
-
-
 @numba.njit(cache=True, nogil=True)
 def words_to_normals(words, logs, z):
     """Standard normals `z` (n,) float32 from random `words` (n,) uint32; `logs` (n,) float32 is scratch.
@@ -116,10 +93,14 @@ def sign_of(word):
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def log_of(x):
-    """Logarithm: exponent and mantissa in [sqrt(1/2), sqrt(2)), then a polynomial fitted to 5e-8."""
-    shifted = bits_of(x) - np.int32(0x3F3504F3)
-    exponent = np.float32(shifted >> np.int32(23))
-    f = float_of((shifted & np.int32(0x007FFFFF)) + np.int32(0x3F3504F3)) - np.float32(1)
+    """Logarithm: exponent and mantissa in [sqrt(1/2), sqrt(2)), then a polynomial fitted to 5e-8.
+
+    Every sum of integers is told to be of 32 bits: for Numba it has 64, which takes twice the instructions.
+    """
+    shifted = np.int32(bits_of(x) - np.int32(0x3F3504F3))
+    exponent = np.float32(np.int32(shifted >> np.int32(23)))
+    mantissa = np.int32(shifted & np.int32(0x007FFFFF))
+    f = float_of(np.int32(mantissa + np.int32(0x3F3504F3))) - np.float32(1)
     p = np.float32(0.0927221426)
     p = p * f - np.float32(0.141184249)
     p = p * f + np.float32(0.146763966)
@@ -159,15 +140,12 @@ def central_normals(words, logs, z):
 def correct_far_normals(words, logs, z):
     """Put those right that are far from the middle. They are one in 300: not worth vector instructions for all."""
     for start in range(0, len(words), BLOCK):
-        first = np.uintp(start)  # indices without sign need no check for negative ones
-        least = BITS
-        for lane in range(BLOCK):
-            least = min(least, np.int32(words[first + np.uintp(lane)] & np.uint32(BITS)))
-        if least < FAR:
-            for lane in range(BLOCK):
-                i = first + np.uintp(lane)
-                if np.int32(words[i] & np.uint32(BITS)) < FAR and logs[i] >= np.float32(5):
-                    z[i] = far_normal(words[i], logs[i])
+        far = lanes_below(words, start, np.uint32(BITS), np.uint32(FAR))
+        while far:
+            i = np.uintp(start + lowest_bit(far))
+            far &= far - np.uint64(1)
+            if logs[i] >= np.float32(5):
+                z[i] = far_normal(words[i], logs[i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
@@ -194,22 +172,8 @@ def draw_blocks(key, plane, places, z, words, logs):
     key : (2,) uint32.  plane : uint32.  places : (BATCH, 2) int64, the row and the block of columns of each.
     words, logs : scratch like `z`.  Column 64 b + 16 w + l is word w of counter 16 b + l of its row.
     """
-    for block in range(BATCH):
-        row = places[block, 0]
-        first = places[block, 1] * LANES
-        for lane in range(LANES):
-            x0, x1, x2, x3 = philox_rounds(
-                key[0],
-                key[1],
-                np.uint32(first + lane),
-                np.uint32(row & 0xFFFFFFFF),
-                np.uint32(plane),
-                np.uint32(row >> 32),
-            )
-            words[block * BLOCK + lane] = x0
-            words[block * BLOCK + LANES + lane] = x1
-            words[block * BLOCK + 2 * LANES + lane] = x2
-            words[block * BLOCK + 3 * LANES + lane] = x3
+    for block in range(0, BATCH, TOGETHER):
+        put_words(key[0], key[1], plane, places, block, words)
     words_to_normals(words, logs, z)
 
 

@@ -64,12 +64,16 @@ def line_solutions(g, segments, drive, far):
         for k in range(lines):
             admittance[i, k] = g[i, k] + beyond[k]
             beyond[k] = admittance[i, k] / (1 + segments[i] * admittance[i, k])
+    beyond[:] = 1
+    one = drive.dtype.type(1)
     for i in range(n):
+        start = beyond if i == 0 else drive[i - 1]
+        for k in range(lines):  # two loops: one with all these arrays does not become vector instructions
+            drive[i, k] = start[k] / (one + segments[i] * admittance[i, k])
         for k in range(lines):
             behind = before[k] + segments[i]
-            drive[i, k] = (drive[i - 1, k] if i else 1) / (1 + segments[i] * admittance[i, k])
-            far[i, k] = behind / (1 + behind * admittance[i, k]) / drive[i, k]
-            before[k] = behind / (1 + behind * g[i, k])
+            far[i, k] = behind / (one + behind * admittance[i, k]) / drive[i, k]
+            before[k] = behind / (one + behind * g[i, k])
 
 
 @compiled

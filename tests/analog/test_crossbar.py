@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from cimstudy.analog import Key, map_matrix, program_matrix, row_tiles
-from cimstudy.analog.bare import FEW
+from cimstudy.analog.kernels import FEW
 from cimstudy.hardware import (
     Adc,
     Crossbar,

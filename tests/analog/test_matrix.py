@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cimstudy.analog import COLUMNS_TOGETHER, Key, map_matrix, program_matrix, row_tiles
-from cimstudy.analog.bare import FEW
+from cimstudy.analog.kernels import FEW
 from cimstudy.errors import InputError
 from cimstudy.hardware import (
     Adc,

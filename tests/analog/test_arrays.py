@@ -1,0 +1,72 @@
+"""Products with single arrays, in blocks of registers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cimstudy import analog
+from cimstudy.analog import arrays
+from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfTarget
+
+SLICED = Crossbar(weights=Differential(bits=8, slice_bits=2), adc=Adc(range="full"))
+ERRORS = Device(programming=NormalOfTarget(std=0.05))
+NOISE = NormalOfTarget(std=0.02)
+KINDS = {
+    "d": Hardware(device=ERRORS, crossbar=SLICED),
+    "two lines": Hardware(device=ERRORS, crossbar=SLICED.replace("weights.subtraction", "digital")),
+    "serial": Hardware(device=ERRORS, crossbar=SLICED.replace("dac", Dac(serial_bits=2))),
+    "noise": Hardware(device=ERRORS.replace("read_noise", NOISE), crossbar=SLICED),
+    "noise, serial": Hardware(
+        device=ERRORS.replace("read_noise", NOISE), crossbar=SLICED.replace("dac", Dac(serial_bits=4))
+    ),
+}
+
+
+def some_of(seed, batch, n_in, n_out, dtype):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((batch, n_in)).astype(dtype), rng.standard_normal((n_in, n_out)).astype(dtype)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 140),
+    st.integers(1, 150),
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_products_are_those_of_double_precision(batch, rows, n, first, left, dtype):
+    x, cells = some_of(0, batch, rows, left + n + 3, dtype)
+    cells = np.concatenate([np.zeros((first, cells.shape[1]), dtype), cells])
+    out = np.empty((batch, n), dtype)
+    arrays.multiply(x, cells, first, left, out)
+    exact = x.astype(float) @ cells[first:, left : left + n].astype(float)
+    bound = rows * np.finfo(dtype).eps * (np.abs(x).astype(float) @ np.abs(cells[first:, left : left + n]))
+    assert (np.abs(out - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_vector_has_the_same_outputs_in_any_company(kind, dtype):
+    x, w = some_of(1, 130, 300, 101, dtype)
+    matrix = analog.program_matrix(w, KINDS[kind], 0, dtype=dtype)
+    together = matrix.matmul(x)
+    alone = np.stack([matrix.matmul(vector, first_vector=i) for i, vector in enumerate(x)])
+    parts = np.concatenate(
+        [matrix.matmul(x[:17]), matrix.matmul(x[17:99], first_vector=17), matrix.matmul(x[99:], first_vector=99)]
+    )
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(together, parts)
+
+
+@pytest.mark.parametrize("kind", ["d", "serial"])
+def test_codes_are_those_of_currents_in_double_precision(kind):
+    """Of currents that are not within rounding of the edge between two codes."""
+    hardware = KINDS[kind].replace("device.programming", None)
+    x, w = some_of(2, 40, 256, 33, np.float64)
+    single, double = (analog.program_matrix(w, hardware, 0, dtype=dtype) for dtype in (np.float32, np.float64))
+    found, exact = single.matmul(x.astype(np.float32)), double.matmul(x)
+    equal = np.isclose(found, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+    assert equal.mean() > 0.98
