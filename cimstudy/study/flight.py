@@ -19,7 +19,7 @@ from cimstudy.study.task import Job, Payload, Receipt, by_point, lacking, record
 
 IN_FLIGHT = 3  # tasks for each worker: enough to keep it busy, few enough to lose and to blame
 RECOUNT = 5.0  # s between looks how many workers there are
-SHARES = 4  # of a block at the end of a run
+SHARES = 8  # of a block at the end of a run
 MOST_SHARED = 32  # blocks, which this process writes itself
 WORTH_SHARING = 0.25  # s that a block takes: several times what it costs to send its results
 
@@ -139,7 +139,7 @@ class Flight:
         count = max(1, min(SHARES, len(todo)))
         whole = Shared(job, status, lock, count)
         for cases in (todo[i * len(todo) // count : (i + 1) * len(todo) // count] for i in range(count)):
-            self._submit(Share(whole, cases), "share", try_cases, tuple(by_point(job.points, cases)))
+            self._submit(Share(whole, cases), "block", try_cases, tuple(by_point(job.points, cases)))
 
     def _gather(self, share: Share, outcomes: Sequence[Outcome] | None) -> Iterator[tuple[Job, Receipt]]:
         whole = share.whole
