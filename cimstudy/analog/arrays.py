@@ -154,8 +154,9 @@ def convert_noisy_column(packed, rows, column, steps, drawn, plane, sums):
     places, words = np.empty((BATCH, 2), np.int64), np.empty(BATCH * BLOCK, np.uint32)
     z, logs = np.empty(BATCH * BLOCK, np.float32), np.empty(BATCH * BLOCK, np.float32)
     for start in range(0, len(sums), DRAWN_TOGETHER):
-        multiply_block(vectors, start * rows, cells, rows, currents)
-        multiply_block(weighers, start * rows, spreads, rows, variances)
+        count = min(DRAWN_TOGETHER, whole(len(sums) - start, HEIGHT))
+        multiply_block(vectors, start * rows, cells, rows, currents[:count])
+        multiply_block(weighers, start * rows, spreads, rows, variances[:count])
         for vector in range(0, min(DRAWN_TOGETHER, len(sums) - start), BATCH):
             for block in range(BATCH):
                 places[block, 0] = first_vector + start + vector + block
@@ -170,11 +171,11 @@ def convert_noisy_column(packed, rows, column, steps, drawn, plane, sums):
 
 @numba.njit(cache=True, nogil=True)
 def multiply_block(vectors, at, cells, rows, out):
-    """Put products of packed vectors, from a number on, and packed cells in `out`, (DRAWN_TOGETHER, BLOCK)."""
+    """Put products of packed vectors, from a number on, and packed cells in `out`, (vectors, BLOCK)."""
     width = WORDS * (BYTES // out.itemsize)
     for column in range(0, BLOCK, width):
         some = cells[column * rows : (column + width) * rows]
-        for start in range(0, DRAWN_TOGETHER, HEIGHT):
+        for start in range(0, len(out), HEIGHT):
             put_products(vectors, at + start * rows, some, rows, out, start * BLOCK + column, BLOCK)
 
 

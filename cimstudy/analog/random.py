@@ -86,9 +86,9 @@ def tail_of(word):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def sign_of(word):
-    """1 or -1."""
-    return np.float32(1) - np.float32(2) * np.float32(np.int32(word >> np.uint32(31)))
+def signed(magnitude, word):
+    """The magnitude, or its negative if the word's highest bit is set."""
+    return float_of(np.int32(bits_of(magnitude) ^ np.int32(word & np.uint32(0x80000000))))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -120,6 +120,7 @@ def central_normals(words, logs, z):
     use_wide_vectors()
     for i in range(len(words)):
         tail = tail_of(words[i])
+        z[i] = np.float32(1) - tail  # the magnitude of x
         logs[i] = -log_of(tail * (np.float32(2) - tail))  # (1 - x)(1 + x)
     for i in range(len(words)):
         a = logs[i] - np.float32(2.5)
@@ -132,8 +133,7 @@ def central_normals(words, logs, z):
         centre = centre * a - np.float32(0.00417768164)
         centre = centre * a + np.float32(0.246640727)
         centre = centre * a + np.float32(1.50140941)
-        x = np.float32(1) - tail_of(words[i])
-        z[i] = sign_of(words[i]) * (np.float32(1.41421356) * x * centre)
+        z[i] = signed(np.float32(1.41421356) * z[i] * centre, words[i])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -162,7 +162,7 @@ def far_normal(word, w):
     outer = outer * b + np.float32(1.00167406)
     outer = outer * b + np.float32(2.83297682)
     x = np.float32(1) - tail_of(word)
-    return sign_of(word) * (np.float32(1.41421356) * x * outer)
+    return signed(np.float32(1.41421356) * x * outer, word)
 
 
 @numba.njit(cache=True, nogil=True)
