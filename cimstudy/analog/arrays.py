@@ -11,8 +11,8 @@ import math
 import numba
 import numpy as np
 
-from cimstudy.analog.kernels import FEW, convert_noisy_row_and_add, multiply_few
-from cimstudy.analog.random import BATCH, BLOCK, draw_blocks
+from cimstudy.analog.kernels import FEW, add_codes, convert_noisy, multiply_few
+from cimstudy.analog.random import BATCH, BLOCK, draw_blocks_and_roots
 from cimstudy.analog.registers import BYTES, HEIGHT, WORDS, add_converted, copy_words, put_products
 
 DRAWN_TOGETHER = math.lcm(HEIGHT, BATCH)  # vectors of whole blocks of products and of draws
@@ -161,12 +161,13 @@ def convert_noisy_column(packed, rows, column, steps, drawn, plane, sums):
             for block in range(BATCH):
                 places[block, 0] = first_vector + start + vector + block
                 places[block, 1] = (first_column + column) // BLOCK
-            draw_blocks(key, np.uint32(plane), places, z, words, logs)
-            for block in range(min(BATCH, len(sums) - start - vector)):
-                out = sums[start + vector + block, column : column + BLOCK]
-                held, spread = currents[vector + block, : len(out)], variances[vector + block, : len(out)]
-                normals = z[block * BLOCK : block * BLOCK + len(out)]
-                convert_noisy_row_and_add(held, spread, normals, steps[0], steps[1:4], steps[4], out)
+            some = slice(vector, vector + BATCH)
+            codes, sigmas = currents[some].reshape(-1), variances[some].reshape(-1)
+            draw_blocks_and_roots(key, np.uint32(plane), places, z, words, logs, sigmas)
+            convert_noisy(codes, sigmas, z, steps[0], steps[1:4])
+        for vector in range(min(DRAWN_TOGETHER, len(sums) - start)):
+            out = sums[start + vector, column : column + BLOCK]
+            add_codes(currents[vector, : len(out)], steps[4], out)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -76,7 +77,21 @@ def alone(adc: Adc) -> Conversion:
 
 
 def conversion_of(layout: Layout, pulse_weights: Array) -> Conversion:
-    """The conversion of a matrix's currents. pulse_weights : (cycles,), input levels of a digit of each pulse."""
+    """The conversion of a matrix's currents. pulse_weights : (cycles,), input levels of a digit of each pulse.
+
+    Kept as long as the layout is: a product with one vector would wait for it.
+    """
+    known, key = _conversions.setdefault(layout, {}), pulse_weights.tobytes()
+    if key not in known:
+        known[key] = new_conversion(layout, pulse_weights)
+    return known[key]
+
+
+_conversions: WeakKeyDictionary[Layout, dict[bytes, Conversion]] = WeakKeyDictionary()
+
+
+def new_conversion(layout: Layout, pulse_weights: Array) -> Conversion:
+    """The same, computed."""
     adc, steps = layout.hardware.crossbar.adc, converted_steps(layout.hardware.crossbar)
     signs, dtype = SIGNS[: layout.lines], layout.dtype
     if adc is None:

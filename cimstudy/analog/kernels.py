@@ -177,14 +177,24 @@ def convert_row_and_add(currents, gain, rounding, weight, sums):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def convert_noisy_row_and_add(currents, variances, z, gain, rounding, weight, sums):
-    """The same of currents to which noise is added: standard normals `z` (n,) with these variances (n,)."""
+def convert_noisy(currents, sigmas, z, gain, rounding):
+    """Turn currents (n,) with noise of these deviations (n,) and standard normals (n,) into codes."""
     use_wide_vectors()
     bottom, top, magic = rounding
     for j in range(len(currents)):
-        current = currents[j] + np.sqrt(variances[j]) * z[j]
-        code = min(max(current * gain, bottom), top)
-        sums[j] += weight * ((code + magic) - magic)
+        code = min(max((currents[j] + sigmas[j] * z[j]) * gain, bottom), top)
+        currents[j] = (code + magic) - magic
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def add_codes(codes, weight, sums):
+    """Add codes (n,), each worth `weight`, to `sums` (n,).
+
+    A loop of its own where sums come from afar: with few steps between them, the processor asks for many at a time.
+    """
+    use_wide_vectors()
+    for j in range(len(codes)):
+        sums[j] += weight * codes[j]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)

@@ -75,6 +75,7 @@ def words_to_normals(words, logs, z):
     n : a multiple of BLOCK.  The lowest 31 bits give the distance of the uniform from its end, exact also for small
     distances, so the normals reach to 6.2; the highest bit gives the sign.
     """
+    magnitudes_of(words, logs, z)
     central_normals(words, logs, z)
     correct_far_normals(words, logs, z)
 
@@ -112,16 +113,33 @@ def log_of(x):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
-def central_normals(words, logs, z):
-    """Normals by the polynomial of the middle. Leaves -log(1 - x**2) of the uniform x in (-1, 1) in `logs`.
-
-    Two loops: one has more steps than a processor looks ahead.
-    """
+def magnitudes_of(words, logs, z):
+    """Leave the magnitude of the uniform x in (-1, 1) in `z`, and -log(1 - x**2) in `logs`."""
     use_wide_vectors()
     for i in range(len(words)):
         tail = tail_of(words[i])
-        z[i] = np.float32(1) - tail  # the magnitude of x
+        z[i] = np.float32(1) - tail
         logs[i] = -log_of(tail * (np.float32(2) - tail))  # (1 - x)(1 + x)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def magnitudes_and_roots_of(words, logs, z, squares):
+    """The same; and turn squares (n,) into their roots, for which the processor has a part that is idle meanwhile."""
+    use_wide_vectors()
+    for i in range(len(words)):
+        tail = tail_of(words[i])
+        z[i] = np.float32(1) - tail
+        logs[i] = -log_of(tail * (np.float32(2) - tail))
+        squares[i] = np.sqrt(squares[i])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+def central_normals(words, logs, z):
+    """Turn magnitudes `z` into normals by the polynomial of the middle.
+
+    A loop of its own: one with the logarithm has more steps than a processor looks ahead.
+    """
+    use_wide_vectors()
     for i in range(len(words)):
         a = logs[i] - np.float32(2.5)
         centre = np.float32(2.81022636e-08)
@@ -172,9 +190,24 @@ def draw_blocks(key, plane, places, z, words, logs):
     key : (2,) uint32.  plane : uint32.  places : (BATCH, 2) int64, the row and the block of columns of each.
     words, logs : scratch like `z`.  Column 64 b + 16 w + l is word w of counter 16 b + l of its row.
     """
+    hash_blocks(key, plane, places, words)
+    words_to_normals(words, logs, z)
+
+
+@numba.njit(cache=True, nogil=True)
+def draw_blocks_and_roots(key, plane, places, z, words, logs, squares):
+    """The same; and turn squares (BATCH * BLOCK,), one for each draw, into their roots."""
+    hash_blocks(key, plane, places, words)
+    magnitudes_and_roots_of(words, logs, z, squares)
+    central_normals(words, logs, z)
+    correct_far_normals(words, logs, z)
+
+
+@numba.njit(cache=True, nogil=True)
+def hash_blocks(key, plane, places, words):
+    """Fill `words` (BATCH * BLOCK,) with those of BATCH blocks. Arguments as above."""
     for block in range(0, BATCH, TOGETHER):
         put_words(key[0], key[1], plane, places, block, words)
-    words_to_normals(words, logs, z)
 
 
 @lru_cache(maxsize=1024)
