@@ -138,6 +138,7 @@ class Flight:
         todo = lacking(job, status)
         count = max(1, min(SHARES, len(todo)))
         whole = Shared(job, status, lock, count)
+        # named like whole blocks: Dask queues what there is much of by name, and would place rare names ahead of them
         for cases in (todo[i * len(todo) // count : (i + 1) * len(todo) // count] for i in range(count)):
             self._submit(Share(whole, cases), "block", try_cases, tuple(by_point(job.points, cases)))
 
