@@ -4,8 +4,8 @@ Numba has no words for registers, so these few loops are written as LLVM instruc
 `WORDS` SIMD words of columns: as many sums as registers hold beside one word of each factor. Every sum begins at zero
 and takes one row after the other by fused multiply-add, where the processor has it.
 
-Shapes: vectors (rows, HEIGHT) and cells (rows, width) of one array, packed, where width is `WORDS * word_length`; each
-from an offset on. Outputs are rows of a matrix, `step` numbers apart.
+Shapes: vectors (rows, HEIGHT) and cells (rows, width) of one array, packed, where width is that of `WORDS` SIMD words;
+vectors from an offset on. Outputs are rows of a matrix, `step` numbers apart.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,9 @@ class Block:
         self.index = context.get_value_type(types.intp)
 
     def start(self, array_type: Any, array: Any, offset: Any = 0) -> Any:
-        """A pointer to an element of an array that is contiguous."""
+        """A pointer to an element of an array. Raises TypeError, when compiled, if it is not contiguous."""
+        if array_type.layout != "C":
+            raise TypeError(f"an array of type {array_type}; allowed: contiguous ones")
         data = self.context.make_array(array_type)(self.context, self.builder, array).data
         return self.step(data, offset)
 
