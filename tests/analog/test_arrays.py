@@ -70,3 +70,13 @@ def test_codes_are_those_of_currents_in_double_precision(kind):
     found, exact = single.matmul(x.astype(np.float32)), double.matmul(x)
     equal = np.isclose(found, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
     assert equal.mean() > 0.98
+
+
+def test_currents_have_the_same_bits_in_any_company():
+    """Converters hide most last bits; currents show all."""
+    x, cells = some_of(3, 30, 100, 70, np.float32)
+    together, alone = np.empty((2, 30, 70), np.float32)
+    arrays.multiply(x, cells, 0, 0, together)
+    for vector, out in zip(x, alone, strict=True):
+        arrays.multiply(vector[None], cells, 0, 0, out[None])
+    np.testing.assert_array_equal(together, alone)
