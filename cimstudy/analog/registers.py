@@ -14,7 +14,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 from cimstudy.analog.vectors import Typed, everywhere
@@ -22,10 +22,12 @@ from cimstudy.analog.vectors import Typed, everywhere
 
 def block_size() -> tuple[int, int, int]:
     """Bytes of a SIMD word, vectors and words of a block, for 32 registers of 64 bytes, or 16 of 32 or of 16."""
-    features: dict[str, bool] = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
+    told: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]  # by NUMBA_CPU_FEATURES
+    features = llvm.get_host_cpu_features().flatten() if told is None else told
+    present = set(features.split(","))
+    if "+avx512f" in present:
         return 64, 12, 2
-    return (32, 6, 2) if features.get("avx2") else (16, 6, 2)
+    return (32, 6, 2) if "+avx2" in present else (16, 6, 2)
 
 
 BYTES, HEIGHT, WORDS = block_size()

@@ -21,6 +21,7 @@ from cimstudy.study.daskconfig import SETTINGS, THREADS
 from cimstudy.study.deployment import PATIENCE, Remote
 from cimstudy.study.jobs import kept_up
 from cimstudy.study.machines import Local
+from cimstudy.study.opening import Opened, held_back
 from cimstudy.study.stop import ClusterLostError
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ def deployed(deployment: Remote) -> Iterator[Client]:
         dask.config.set(SETTINGS),  # for what a scheduler or worker that starts later reads
         deployment.start() as cluster,
         arrivals(cluster, deployment) as trouble,
-        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        Opened(cluster, set_as_default=False) as client,
     ):
         await_worker(client, trouble)
         yield client
@@ -113,8 +114,8 @@ def local(workers: int | None, **options: Any) -> Iterator[Client]:
     with (
         one_thread(),
         quiet(logging.getLogger("distributed")),
-        start(workers or CPU_COUNT, **options) as cluster,
-        Client(cluster, set_as_default=False) as client,  # type: ignore[no-untyped-call]
+        started(workers or CPU_COUNT, **options) as cluster,
+        Opened(cluster, set_as_default=False) as client,
     ):
         try:
             yield client
@@ -160,6 +161,15 @@ def abandon(cluster: LocalCluster) -> None:
             os.kill(nanny.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def started(workers: int, **options: Any) -> Iterator[LocalCluster]:
+    """The worker processes. An interrupt waits the second until they are up and can be ended."""
+    with contextlib.ExitStack() as stack:
+        with held_back():
+            cluster = stack.enter_context(start(workers, **options))
+        yield cluster
+
+
 def start(workers: int, **options: Any) -> LocalCluster:
     """The worker processes. Raises InputError if they do not start, as when each begins to run the calling script."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -183,7 +193,7 @@ def start(workers: int, **options: Any) -> LocalCluster:
 def at_address(address: str) -> Iterator[Client]:
     """A client of a running scheduler. Raises InputError if none answers."""
     try:
-        client = Client(address, timeout="30s", set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Opened(address, timeout="30s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"cluster {address!r} does not answer ({error}); "

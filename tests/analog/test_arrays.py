@@ -1,12 +1,21 @@
 """Products with single arrays, in blocks of registers."""
 
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cimstudy import analog
-from cimstudy.analog import arrays
+from cimstudy.analog import arrays, registers
 from cimstudy.hardware import Adc, Crossbar, Dac, Device, Differential, Hardware, NormalOfTarget
 
 SLICED = Crossbar(weights=Differential(bits=8, slice_bits=2), adc=Adc(range="full"))
@@ -80,3 +89,32 @@ def test_currents_have_the_same_bits_in_any_company():
     for vector, out in zip(x, alone, strict=True):
         arrays.multiply(vector[None], cells, 0, 0, out[None])
     np.testing.assert_array_equal(together, alone)
+
+
+def digests():
+    """Of the outputs of every kind of product, and of currents."""
+    x, w = some_of(4, 30, 200, 101, np.float32)
+    found = {kind: analog.program_matrix(w, hardware, 0).matmul(x) for kind, hardware in KINDS.items()}
+    found["currents"] = np.empty((30, 101), np.float32)
+    arrays.multiply(x, w, 0, 0, found["currents"])
+    return {kind: hashlib.sha256(out.tobytes()).hexdigest() for kind, out in found.items()}
+
+
+@pytest.mark.slow
+def test_processors_with_shorter_words_have_the_same_bits(tmp_path):
+    """As in a cluster of machines of several ages."""
+    features = llvm.get_host_cpu_features().flatten()
+    if "+avx512f" not in features.split(","):
+        pytest.skip("this processor has no longer words than others")
+    older = re.sub(r"\+(?=avx512|avx10|evex512)", "-", features)
+    asks = "import test_arrays as here, json; print(json.dumps([here.registers.BYTES, here.digests()]))"
+    found = subprocess.run(
+        [sys.executable, "-c", asks],
+        cwd=Path(__file__).parent,
+        env=os.environ | {"NUMBA_CPU_FEATURES": older, "NUMBA_CPU_NAME": "haswell", "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(found.stdout) == [32, digests()]
+    assert registers.BYTES == 64
