@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cimstudy import analog as analog
+    from cimstudy import hardware as hardware
+    from cimstudy import transformer as transformer
     from cimstudy import workloads as workloads
     from cimstudy.errors import InputError as InputError
     from cimstudy.hardware import Architecture as Architecture
@@ -57,11 +59,13 @@ _ROOMS = {
     "Trials": "study",
     "Zip": "study",
     "analog": None,
+    "hardware": None,
     "load_model": "transformer",
     "open_results": "study",
     "preset": "hardware",
     "presets": "hardware",
     "program": "transformer",
+    "transformer": None,
     "workloads": None,
 }
 

@@ -1,4 +1,4 @@
-"""Draw what docs/published-shapes.md compares, from the store of its study, and print the numbers of its tables.
+"""Draw what docs/published-shapes.md compares, from the store of its study, and print its numbers.
 
 cimstudy run studies/published_shapes.py
 python scripts/draw_shapes.py results/published_shapes.zarr docs/images/published-shapes.png
