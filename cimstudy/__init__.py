@@ -59,21 +59,22 @@ _ROOMS = {
     "Trials": "study",
     "Zip": "study",
     "analog": None,
-    "hardware": None,
     "load_model": "transformer",
     "open_results": "study",
     "preset": "hardware",
     "presets": "hardware",
     "program": "transformer",
-    "transformer": None,
     "workloads": None,
 }
+_OTHER_ROOMS = {"analysis", "cost", "hardware", "study", "transformer"}  # `cim.hardware.TopKAttention`
 
 __all__ = list(_ROOMS)
 __version__ = metadata.version("cimstudy")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _OTHER_ROOMS:
+        return import_module(f"cimstudy.{name}")
     if name not in _ROOMS:
         raise AttributeError(f"module 'cimstudy' has no attribute {name!r}; it has: {', '.join(_ROOMS)}")
     room = _ROOMS[name]

@@ -1,6 +1,8 @@
 """A file imports only the floors below its own; the rooms of arithmetic know nothing of clusters and stores."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import cimstudy
 PACKAGE = Path(cimstudy.__file__).parent
 FLOORS = [
     "errors",
+    "compiled",
     "memory",
     "metric",
     "hardware",
@@ -72,3 +75,10 @@ def test_public_names_exist_and_are_few():
     assert all(getattr(cimstudy, name) is not None for name in cimstudy.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'; it has: Architecture"):
         cimstudy.nothing  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize("room", ["analysis", "cost", "hardware", "study", "transformer"])
+def test_rooms_are_found_by_their_names(room):
+    asked = f"import cimstudy; print(cimstudy.{room}.__name__)"
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert found.stdout == f"cimstudy.{room}\n"

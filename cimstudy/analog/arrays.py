@@ -1,30 +1,30 @@
 """Products of vectors with single arrays, and the conversion of their currents. Numba, one thread.
 
 A library's sgemm, called for every array, copies both factors each time and sends currents through the caches to what
-converts them. Here vectors are copied once for all slices of an array, cells once for all vectors, and currents are
-converted where they are summed (`registers.py`). A vector's outputs are the same, bit for bit, whichever vectors and
-columns come with it.
+converts them. Here a block of vectors is copied once for all slices of an array, cells once for the block, and currents
+are converted where they are summed (`registers.py`). A vector's outputs are the same, bit for bit, whichever vectors
+and columns come with it.
 """
 
 import math
 
-import numba
 import numpy as np
 
 from cimstudy.analog.kernels import FEW, add_codes, convert_noisy, multiply_few
 from cimstudy.analog.random import BATCH, BLOCK, draw_blocks_and_roots
 from cimstudy.analog.registers import BYTES, HEIGHT, WORDS, add_converted, copy_words, put_products
+from cimstudy.compiled import compiled
 
 DRAWN_TOGETHER = math.lcm(HEIGHT, BATCH)  # vectors of whole blocks of products and of draws
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def whole(count, size):
     """The multiple of `size` that holds `count`."""
     return (count + size - 1) // size * size
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def pack_vectors(vectors, first, last, packed):
     """Rows `first` to `last` of vectors (batch, n_in), as blocks of (rows, HEIGHT); vectors that lack are zeros."""
     rows = last - first
@@ -43,7 +43,7 @@ def pack_vectors(vectors, first, last, packed):
                     place += np.uintp(HEIGHT)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def pack_cells(cells, first, last, column, packed):
     """Rows `first` to `last` of cells (n_in, n_out) and a block of columns from `column` on; those that lack are 0."""
     width = WORDS * (BYTES // cells.itemsize)
@@ -56,7 +56,7 @@ def pack_cells(cells, first, last, column, packed):
         packed[(k - first) * width : (k - first) * width + held] = cells[k, column:]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def pack_block(cells, first, last, column, packed):
     """`pack_cells` for BLOCK columns."""
     width = WORDS * (BYTES // cells.itemsize)
@@ -64,7 +64,7 @@ def pack_block(cells, first, last, column, packed):
         pack_cells(cells, first, last, column + left, packed[left * (last - first) : (left + width) * (last - first)])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def pack_pulses(pulses, first, last, packed):
     """`pack_vectors` for pulses (cycles, batch, n_in), one cycle after the other, as many numbers apart."""
     size = len(packed) // len(pulses)
@@ -72,7 +72,7 @@ def pack_pulses(pulses, first, last, packed):
         pack_vectors(pulses[cycle], first, last, packed[cycle * size : (cycle + 1) * size])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def convert_products(pulses, planes, edges, rounding, gains, weights, left, sums):
     """Add to sums what output converters make of the products of all arrays.
 
@@ -99,7 +99,7 @@ def convert_products(pulses, planes, edges, rounding, gains, weights, left, sums
                         convert_column(driven, cells, rows, column, steps, sums, edge)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def convert_column(vectors, cells, rows, column, steps, sums, edge):
     """The same for one array, one pulse and one block of columns. edge : one block, scratch."""
     batch, n = sums.shape
@@ -114,7 +114,7 @@ def convert_column(vectors, cells, rows, column, steps, sums, edge):
             sums[start : start + high, column : column + wide] = edge[:high, :wide]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def convert_noisy_products(pulses, squares, planes, variances, edges, rounding, gains, weights, left, drawn, sums):
     """`convert_products` of currents with read noise, drawn as `kernels.add_noise` does: both stay in the cache.
 
@@ -144,7 +144,7 @@ def convert_noisy_products(pulses, squares, planes, variances, edges, rounding, 
                         convert_noisy_column(packed, rows, column, steps, drawn, plane, sums)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def convert_noisy_column(packed, rows, column, steps, drawn, plane, sums):
     """The same for one array, one pulse and BLOCK columns."""
     vectors, weighers, cells, spreads = packed
@@ -170,7 +170,7 @@ def convert_noisy_column(packed, rows, column, steps, drawn, plane, sums):
             add_codes(currents[vector, : len(out)], steps[4], out)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def multiply_block(vectors, at, cells, rows, out):
     """Put products of packed vectors, from a number on, and packed cells in `out`, (vectors, BLOCK)."""
     width = WORDS * (BYTES // out.itemsize)
@@ -180,7 +180,7 @@ def multiply_block(vectors, at, cells, rows, out):
             put_products(vectors, at + start * rows, some, rows, out, start * BLOCK + column, BLOCK)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def multiply(vectors, cells, first, left, out):
     """Put the products of vectors (batch, rows) with the cells of one array in `out`, (batch, n).
 

@@ -5,24 +5,24 @@ Rounding is half to even, by adding and subtracting a number whose last bit is 1
 reassociation, which would cancel the two.
 """
 
-import numba
 import numpy as np
 
 from cimstudy.analog.random import BATCH, BLOCK, FASTMATH, draw_blocks
 from cimstudy.analog.vectors import use_wide_vectors
+from cimstudy.compiled import compiled
 
 FEW = 8  # vectors (times input pulses) for which a product that reads its matrix once is faster than one in blocks
 FIRST_INFINITE = (0x7F800000, 0x7FF0000000000000)  # bits of infinity, single and double precision
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def sigma_at(c, r):
     """Polynomial law with coefficients `c` (6,) at the conductance `r`, not below 0."""
     sigma = c[0] + r * (c[1] + r * (c[2] + r * (c[3] + r * (c[4] + r * c[5]))))
     return max(sigma, r - r)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def cell_targets(levels, sign, shift, steps, gain, below, g_min, targets):
     """What cells of one polarity are to hold of one slice, fractions of g_max.
 
@@ -45,7 +45,7 @@ def cell_targets(levels, sign, shift, steps, gain, below, g_min, targets):
             targets[i, j] = g_min + span * min(max(gain * fraction - below, zero), one)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def write_normal(targets, sigma, z, written):
     """Conductances as written: target plus a normal error, not below 0.
 
@@ -57,7 +57,7 @@ def write_normal(targets, sigma, z, written):
         written[j] = max(targets[j] + sigma_at(sigma, targets[j]) * z[j], zero)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def variance_of(conductances, law, variances):
     """Squares of a law (6,) at conductances (n,), into variances (n,)."""
     use_wide_vectors()
@@ -66,7 +66,7 @@ def variance_of(conductances, law, variances):
         variances[j] = sigma * sigma
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def add_differences(plus, minus, weight, sums):
     """Add `weight` times plus minus minus, (rows, n), to `sums`, (rows, n)."""
     use_wide_vectors()
@@ -75,7 +75,7 @@ def add_differences(plus, minus, weight, sums):
             sums[i, j] += weight * (plus[i, j] - minus[i, j])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def largest_bits(bits):
     """Magnitude of the largest of floats that are given as integers of the same size, (n,), as such an integer.
 
@@ -89,7 +89,7 @@ def largest_bits(bits):
     return largest
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def largest_magnitudes(bits, found):
     """Magnitudes of the largest inputs of vectors, as integers: bits (batch, n_in), found (batch,), filled.
 
@@ -104,7 +104,7 @@ def largest_magnitudes(bits, found):
     return least, most
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
     """Round inputs to levels. False if any input is not finite.
 
@@ -133,7 +133,7 @@ def convert_inputs(x, bits, full_scale, bottom, top, levels, scales):
     return finite
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def convert_row(x, gain, low, steps, top, levels):
     """One vector's inputs, clipped and rounded: (n_in,)."""
     use_wide_vectors()
@@ -145,7 +145,7 @@ def convert_row(x, gain, low, steps, top, levels):
             levels[j] = min(max(x[j] * gain, low), steps)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def serial_digits(levels, bits, digits):
     """Signed digits of input levels, least significant first.
 
@@ -162,7 +162,7 @@ def serial_digits(levels, bits, digits):
                 digits[cycle, i, j] = digit if level >= 0 else -digit
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def convert_row_and_add(currents, gain, rounding, weight, sums):
     """Output converters of one vector's columns and shift-add: scale to codes, clip, round, weigh, add.
 
@@ -176,7 +176,7 @@ def convert_row_and_add(currents, gain, rounding, weight, sums):
         sums[j] += weight * ((code + magic) - magic)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def convert_noisy(currents, sigmas, z, gain, rounding):
     """Turn currents (n,) with noise of these deviations (n,) and standard normals (n,) into codes."""
     use_wide_vectors()
@@ -186,7 +186,7 @@ def convert_noisy(currents, sigmas, z, gain, rounding):
         currents[j] = (code + magic) - magic
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def add_codes(codes, weight, sums):
     """Add codes (n,), each worth `weight`, to `sums` (n,).
 
@@ -197,7 +197,7 @@ def add_codes(codes, weight, sums):
         sums[j] += weight * codes[j]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def convert_slices(currents, rounding, gains, weights, sums):
     """Output converters of some slices: a vector's sums stay in the first-level cache until all are added.
 
@@ -213,7 +213,7 @@ def convert_slices(currents, rounding, gains, weights, sums):
                     convert_row_and_add(row, gains[index], rounding, weight, sums[i])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def read_and_convert(pulses, planes, edges, rounding, gains, weights, first_column, sums):
     """All products, output converters and sums of few vectors, with every conductance read from memory once.
 
@@ -230,7 +230,7 @@ def read_and_convert(pulses, planes, edges, rounding, gains, weights, first_colu
                 convert_slices(currents, rounding, gains[one], weights[one, line : line + 1], sums)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def multiply_few(pulses, cells, first, last, left, currents):
     """Currents (cycles, batch, n) of columns from `left` on, of rows from `first` to `last`, eight at a time."""
     currents[:] = 0
@@ -245,7 +245,7 @@ def multiply_few(pulses, cells, first, last, left, currents):
                 add_row(pulses[cycle, vector, i], cells[i, left:right], currents[cycle, vector])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def add_eight_rows(u, cells, i, left, right, currents):
     """Add what rows `i` to `i` + 7 carry, driven by `u` (n_in,), to `currents` (n,) of columns from `left` on."""
     use_wide_vectors()
@@ -263,7 +263,7 @@ def add_eight_rows(u, cells, i, left, right, currents):
         currents[j] = sum_ + h * y[j]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def add_row(u, cells, currents):
     """Add what one row of cells (n,) carries, driven by `u`, to `currents` (n,)."""
     use_wide_vectors()
@@ -271,7 +271,7 @@ def add_row(u, cells, currents):
         currents[j] += u * cells[j]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def add_weighted(currents, weights, sums):
     """Add currents (cycles, batch, n), weighed by weights (cycles,), to `sums` (batch, n)."""
     use_wide_vectors()
@@ -283,7 +283,7 @@ def add_weighted(currents, weights, sums):
                 out[j] += weight * row[j]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def distort(currents, gain, bottom, top, mismatch, bends):
     """Turn currents into what imperfect converters round: unrounded codes with mismatch and integral nonlinearity.
 
@@ -303,7 +303,7 @@ def distort(currents, gain, bottom, top, mismatch, bends):
                 row[j] = code + top * (bow * (one - p * p) + s_shape * (p - p * p * p))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def scale_and_add(variances, z, sums):
     """Add sqrt(variance) * z to `sums`, (n,); `variances` (n,) or (1,)."""
     use_wide_vectors()
@@ -316,7 +316,7 @@ def scale_and_add(variances, z, sums):
             sums[j] += np.sqrt(variances[j]) * z[j]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def add_noise(currents, variances, key, plane, first_vector, first_column):
     """Add read noise, drawn once per converter input with the exact variance of its column.
 

@@ -7,13 +7,13 @@ multiplications.
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from cimstudy.analog.vectors import Typed, everywhere
+from cimstudy.compiled import compiled
 
 ROUNDS = 10
 FACTORS = (0xD2511F53, 0xCD9E8D57)
@@ -25,7 +25,7 @@ LONG = ir.IntType(64)
 WORD, HALF = ir.VectorType(LONG, LANES), ir.VectorType(ir.IntType(32), LANES)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def philox(key0, key1, counter):
     """Four random words, (4,) uint32, for one key (two uint32) and one counter, (4,) uint32."""
     x0, x1, x2, x3 = counter[0], counter[1], counter[2], counter[3]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
 
-import numba
 import numpy as np
 
 from cimstudy.analog.philox import LANES, TOGETHER, philox, put_words
 from cimstudy.analog.vectors import bits_of, float_of, lanes_below, lowest_bit, use_wide_vectors
+from cimstudy.compiled import compiled
 from cimstudy.errors import InputError
 
 BLOCK = 4 * LANES  # columns that one block of counters serves
@@ -68,7 +68,7 @@ class Key:
         return np.array([self.low, self.high], dtype=np.uint32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def words_to_normals(words, logs, z):
     """Standard normals `z` (n,) float32 from random `words` (n,) uint32; `logs` (n,) float32 is scratch.
 
@@ -80,19 +80,19 @@ def words_to_normals(words, logs, z):
     correct_far_normals(words, logs, z)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def tail_of(word):
     """Distance of a word's uniform number in (0, 1) from its end."""
     return (np.float32(np.int32(word & np.uint32(BITS))) + np.float32(0.5)) * np.float32(2.0**-31)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def signed(magnitude, word):
     """The magnitude, or its negative if the word's highest bit is set."""
     return float_of(np.int32(bits_of(magnitude) ^ np.int32(word & np.uint32(0x80000000))))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def log_of(x):
     """Logarithm: exponent and mantissa in [sqrt(1/2), sqrt(2)), then a polynomial fitted to 5e-8.
 
@@ -112,7 +112,7 @@ def log_of(x):
     return exponent * np.float32(0.693147181) + (f - np.float32(0.5) * f * f + f * f * f * p)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def magnitudes_of(words, logs, z):
     """Leave the magnitude of the uniform x in (-1, 1) in `z`, and -log(1 - x**2) in `logs`."""
     use_wide_vectors()
@@ -122,7 +122,7 @@ def magnitudes_of(words, logs, z):
         logs[i] = -log_of(tail * (np.float32(2) - tail))  # (1 - x)(1 + x)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def magnitudes_and_roots_of(words, logs, z, squares):
     """The same; and turn squares (n,) into their roots, for which the processor has a part that is idle meanwhile."""
     use_wide_vectors()
@@ -133,7 +133,7 @@ def magnitudes_and_roots_of(words, logs, z, squares):
         squares[i] = np.sqrt(squares[i])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def central_normals(words, logs, z):
     """Turn magnitudes `z` into normals by the polynomial of the middle.
 
@@ -154,7 +154,7 @@ def central_normals(words, logs, z):
         z[i] = signed(np.float32(1.41421356) * z[i] * centre, words[i])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def correct_far_normals(words, logs, z):
     """Put those right that are far from the middle. They are one in 300: not worth vector instructions for all."""
     for start in range(0, len(words), BLOCK):
@@ -166,7 +166,7 @@ def correct_far_normals(words, logs, z):
                 z[i] = far_normal(words[i], logs[i])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FASTMATH)
+@compiled(fastmath=FASTMATH)
 def far_normal(word, w):
     """The normal of a word, by the polynomial of the ends. w : as `central_normals` leaves it."""
     b = np.sqrt(w) - np.float32(3)
@@ -183,7 +183,7 @@ def far_normal(word, w):
     return signed(np.float32(1.41421356) * x * outer, word)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def draw_blocks(key, plane, places, z, words, logs):
     """Fill `z` (BATCH * BLOCK,) with the normals of BATCH blocks.
 
@@ -194,7 +194,7 @@ def draw_blocks(key, plane, places, z, words, logs):
     words_to_normals(words, logs, z)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def draw_blocks_and_roots(key, plane, places, z, words, logs, squares):
     """The same; and turn squares (BATCH * BLOCK,), one for each draw, into their roots."""
     hash_blocks(key, plane, places, words)
@@ -203,7 +203,7 @@ def draw_blocks_and_roots(key, plane, places, z, words, logs, squares):
     correct_far_normals(words, logs, z)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def hash_blocks(key, plane, places, words):
     """Fill `words` (BATCH * BLOCK,) with those of BATCH blocks. Arguments as above."""
     for block in range(0, BATCH, TOGETHER):
@@ -218,7 +218,7 @@ def derived(low: int, high: int, name: str) -> tuple[int, int]:
     return int(words[0]), int(words[1])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled()
 def fill_normals(key, plane, first_row, first_column, out):
     """Fill `out` (rows, columns) float32 with the normals of `plane`, from a row and a multiple of BLOCK columns on."""
     rows, columns = out.shape

@@ -1,8 +1,9 @@
 """Products of a block of vectors and columns, summed in the processor's registers: the innermost steps of `arrays.py`.
 
 Numba has no words for registers, so these few loops are written as LLVM instructions. A block has `HEIGHT` vectors and
-`WORDS` SIMD words of columns: as many sums as registers hold beside one word of each factor. Every sum begins at zero
-and takes one row after the other by fused multiply-add, where the processor has it.
+`WORDS` SIMD words of columns: sums that registers hold beside one word of each factor. (Of 32 registers two more
+vectors would fit; twelve meet the ends of blocks of draws.) Every sum begins at zero and takes one row after the other
+by fused multiply-add, where the processor has it.
 
 Shapes: vectors (rows, HEIGHT) and cells (rows, width) of one array, packed, where width is that of `WORDS` SIMD words;
 vectors from an offset on. Outputs are rows of a matrix, `step` numbers apart.
@@ -11,10 +12,10 @@ vectors from an offset on. Outputs are rows of a matrix, `step` numbers apart.
 from collections.abc import Sequence
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from cimstudy.analog.vectors import Typed, everywhere
@@ -23,7 +24,7 @@ from cimstudy.analog.vectors import Typed, everywhere
 def block_size() -> tuple[int, int, int]:
     """Bytes of a SIMD word, vectors and words of a block, for 32 registers of 64 bytes, or 16 of 32 or of 16."""
     told: str | None = config.CPU_FEATURES  # type: ignore[attr-defined]  # by NUMBA_CPU_FEATURES
-    features = llvm.get_host_cpu_features().flatten() if told is None else told
+    features = get_host_cpu_features() if told is None else told
     present = set(features.split(","))
     if "+avx512f" in present:
         return 64, 12, 2
@@ -41,15 +42,18 @@ class Block:
     """
 
     def __init__(self, context: Any, builder: Any, number: Any) -> None:
-        self.context, self.builder = context, builder
+        self.context, self.builder, self.number = context, builder, number
         self.length = BYTES // (number.bitwidth // 8)
         self.word = ir.VectorType(context.get_value_type(number), self.length)
         self.index = context.get_value_type(types.intp)
 
     def start(self, array_type: Any, array: Any, offset: Any = 0) -> Any:
-        """A pointer to an element of an array. Raises TypeError, when compiled, if it is not contiguous."""
-        if array_type.layout != "C":
-            raise TypeError(f"an array of type {array_type}; allowed: contiguous ones")
+        """A pointer to an element of an array.
+
+        Raises TypeError, when compiled, if the array is not contiguous or has other numbers than the block.
+        """
+        if array_type.layout != "C" or array_type.dtype != self.number:
+            raise TypeError(f"an array of type {array_type}; allowed: contiguous ones of {self.number}")
         data = self.context.make_array(array_type)(self.context, self.builder, array).data
         return self.step(data, offset)
 

@@ -3,18 +3,18 @@
 Every function fills arrays that the caller owns. Conductances are fractions of g_max, resistances are times g_max.
 """
 
-import numba
 import numpy as np
 
 from cimstudy.analog.random import FASTMATH
+from cimstudy.compiled import compiled
 
 TOGETHER = 64  # columns that are looked at together
 
 # Divisions by 0 are not checked, for a check at each would keep loops from becoming vector instructions.
-compiled = numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+looped = compiled(fastmath=FASTMATH, error_model="numpy")
 
 
-@compiled
+@looped
 def cell_blocks(g, row_segments, column_segments, ports):
     """Ports of small blocks of cells, built up cell by cell from the corner that is driven and sensed.
 
@@ -46,7 +46,7 @@ def cell_blocks(g, row_segments, column_segments, ports):
                             block[p, q] += weight * seen[q]
 
 
-@compiled
+@looped
 def line_solutions(g, segments, drive, far):
     """Lines of cells, each between one end and ideal wires on the other side of its cells.
 
@@ -60,12 +60,12 @@ def line_solutions(g, segments, drive, far):
     admittance = drive.copy()
     beyond[:] = 0
     before[:] = 0
+    one = drive.dtype.type(1)
     for i in range(n - 1, -1, -1):
         for k in range(lines):
             admittance[i, k] = g[i, k] + beyond[k]
-            beyond[k] = admittance[i, k] / (1 + segments[i] * admittance[i, k])
+            beyond[k] = admittance[i, k] / (one + segments[i] * admittance[i, k])
     beyond[:] = 1
-    one = drive.dtype.type(1)
     for i in range(n):
         start = beyond if i == 0 else drive[i - 1]
         for k in range(lines):  # two loops: one with all these arrays does not become vector instructions
@@ -76,7 +76,7 @@ def line_solutions(g, segments, drive, far):
             before[k] = behind / (one + behind * g[i, k])
 
 
-@compiled
+@looped
 def sweep(above, below, kept, segment, given, source, state, out):
     """One cell of a word line, for many sources at once, (sources,): see `couple_lines`.
 
@@ -91,7 +91,7 @@ def sweep(above, below, kept, segment, given, source, state, out):
         out[k] += given * state[n + k]
 
 
-@compiled
+@looped
 def couple_lines(above, below, drive, kept, segment, source_above, source_below, total_above, total_below, out):
     """Add what the current of each source's row does to the other rows through the bit lines that they share.
 
@@ -115,7 +115,7 @@ def couple_lines(above, below, drive, kept, segment, source_above, source_below,
             sweep(over, under, kept[q, c], segment[q, c], below[q, c], source[c], state, out[c])
 
 
-@compiled
+@looped
 def source_lines(inputs, g, supply_segments, column_segments, currents):
     """Currents of columns whose cells are fed by a source line beside each column and switched by the inputs.
 
@@ -134,7 +134,7 @@ def source_lines(inputs, g, supply_segments, column_segments, currents):
             currents[i, first : first + width] = above[3 * TOGETHER : 3 * TOGETHER + width]
 
 
-@compiled
+@looped
 def add_row(u, g, supply, segment, above):
     """Add a row of cells below those above, of which TOGETHER columns know what they do at their lower end.
 

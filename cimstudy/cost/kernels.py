@@ -4,8 +4,9 @@ It takes the steps for some points after another, whose numbers stay in a cache.
 there are no fast-math flags.
 """
 
-import numba
 import numpy as np
+
+from cimstudy.compiled import compiled
 
 BLOCK = 500  # points
 FUNCTIONS = (
@@ -23,7 +24,7 @@ FUNCTIONS = (
 ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, MINIMUM, SQUARE, SQRT, CEIL, FLOOR = range(len(FUNCTIONS))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def calculate(steps, held, shared):
     """Fill rows with the results of steps.
 

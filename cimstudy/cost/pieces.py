@@ -28,11 +28,11 @@ def parted(shape: ModelShape, group: Group) -> Iterator[Found]:
 
 def totals(shape: ModelShape, group: Group) -> Iterator[Found]:
     """Totals of all points of a group."""
-    if group.points <= EVALUATED:
+    inputs = group.varied
+    if group.points <= EVALUATED or not inputs:
         yield slice(None), evaluate(shape, group, breakdown=False)
         return
     tapes: list[Tape] = []  # one for each way that the calculation goes
-    inputs = group.varied
     for start in range(0, group.points, REPEATED):
         piece = slice(min(start, group.points - REPEATED), start + REPEATED)  # the last meets some points once more
         mine = [values[piece] for values in inputs]

@@ -3,7 +3,8 @@
 A cost is some hundreds of operations on arrays. On short arrays the calls that lead to them take longer than the
 arithmetic does; on long ones every result goes through memory. Repeated from a tape, each operation is done once, those
 that no result needs are not done at all, and what lies between functions of NumPy is one call of a compiled loop. They
-are the operations of the calculation itself: results have the same bits.
+are the operations of the calculation itself: results have the same bits, but for the sign of a zero that is the larger
+or smaller of two zeros, which NumPy leaves to the processor.
 """
 
 from collections import Counter, defaultdict
@@ -34,7 +35,7 @@ class Tape:
         """The results at as many other points; the next call fills their arrays anew. Raises OtherWay."""
         for mine, values in zip(self.inputs, inputs, strict=True):
             mine[...] = values
-        with np.errstate(all="ignore"):  # the recording has warned, or had reason not to
+        with np.errstate(all="ignore"):  # the recording warns, what repeats it does not
             for function, args in self.calls:
                 function(*args)
         return self.results

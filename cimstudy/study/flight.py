@@ -138,7 +138,8 @@ class Flight:
         todo = lacking(job, status)
         count = max(1, min(SHARES, len(todo)))
         whole = Shared(job, status, lock, count)
-        # named like whole blocks: Dask queues what there is much of by name, and would place rare names ahead of them
+        # named like whole blocks: Dask queues what there is much of by name, and would place rare names ahead of them.
+        # It takes blocks for shorter than they are then; there are few left.
         for cases in (todo[i * len(todo) // count : (i + 1) * len(todo) // count] for i in range(count)):
             self._submit(Share(whole, cases), "block", try_cases, tuple(by_point(job.points, cases)))
 

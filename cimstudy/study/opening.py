@@ -21,7 +21,8 @@ class Opened(Client):
         try:
             super().__init__(*args, **options)  # type: ignore[no-untyped-call]
         except BaseException:
-            self.close()  # type: ignore[no-untyped-call]
+            with contextlib.suppress(AttributeError):  # it failed before there was anything to close
+                self.close()  # type: ignore[no-untyped-call]
             raise
 
 

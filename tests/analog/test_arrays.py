@@ -56,6 +56,12 @@ def test_products_are_those_of_double_precision(batch, rows, n, first, left, dty
     assert (np.abs(out - exact) <= bound).all()
 
 
+def test_numbers_of_two_kinds_are_refused():
+    x, cells = some_of(0, 20, 30, 40, np.float32)
+    with pytest.raises(TypeError, match="allowed: contiguous ones of float64"):
+        arrays.multiply(x, cells.astype(np.float64), 0, 0, np.empty((20, 40), np.float32))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_vector_has_the_same_outputs_in_any_company(kind, dtype):

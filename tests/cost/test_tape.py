@@ -100,6 +100,15 @@ def test_totals_from_a_tape_have_the_bits_of_the_calculation(shape, choices, poi
         np.testing.assert_array_equal(whole[name], cut[name], err_msg=name)
 
 
+def test_many_points_that_differ_in_choices_alone(monkeypatch):
+    design = {"architecture.kv.location": np.array(["hbm", "buffer", "hbm"])}
+    whole = cost(GPT, WORK, design)
+    monkeypatch.setattr(pieces, "EVALUATED", 1)
+    for cut in (cost(GPT, WORK, design), cost(GPT, WORK, design, breakdown=True)):
+        for name in QUANTITIES:
+            np.testing.assert_array_equal(whole[name], cut[name], err_msg=name)
+
+
 def test_many_points_are_repeated_and_not_evaluated(monkeypatch):
     rng, n = np.random.default_rng(0), 500
     design = {

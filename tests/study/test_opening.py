@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from distributed import Status
+from distributed import LocalCluster, Status
 
 from cimstudy.study import cluster
 from cimstudy.study.opening import Opened, held_back
@@ -35,6 +35,13 @@ def test_a_client_that_is_interrupted_while_it_connects_is_closed():
             Watched(f"tcp://127.0.0.1:{silent.getsockname()[1]}", timeout="60s", set_as_default=False)
         caller.join()
     assert closed == ["closed"]
+
+
+def test_what_fails_before_a_client_connects_is_told():
+    with LocalCluster(n_workers=0, dashboard_address=None) as closed:
+        pass
+    with pytest.raises(RuntimeError, match="already closed"):
+        Opened(closed)
 
 
 def test_local_workers_that_are_interrupted_while_they_start_are_ended(monkeypatch):
