@@ -71,11 +71,9 @@ def within_reach(x: Array) -> tuple[Array, Array | None]:
     Scales are powers of two, so that no bit of a vector depends on whether others need one. Raises InputError for
     inputs that are not finite.
     """
-    largest = np.empty(len(x), x.dtype)
-    least, most = kernels.largest_magnitudes(bits_of(x), bits_of(largest))
-    lowest, highest = REACH[x.itemsize]
-    if least >= lowest and most <= highest:
+    if kernels.are_between(bits_of(x), *REACH[x.itemsize]):
         return x, None
+    largest = np.abs(x).max(axis=1)
     check_finite(bool(np.isfinite(largest).all()))
     far = (largest > 0) & ((largest < 1 / FAR) | (largest > FAR))
     scales = np.ldexp(x.dtype.type(1), np.where(far, np.frexp(largest)[1] - 1, 0))
@@ -88,7 +86,7 @@ def bits_of(x: Array) -> Array:
 
 
 REACH = {  # by bytes of a float: the smallest and the largest that need no scale, as such integers
-    kind(0).itemsize: tuple(bits_of(np.array([1 / FAR, FAR], kind)).tolist()) for kind in (np.float32, np.float64)
+    kind(0).itemsize: tuple(bits_of(np.array([1 / FAR, FAR], kind))) for kind in (np.float32, np.float64)
 }
 
 

@@ -90,18 +90,13 @@ def largest_bits(bits):
 
 
 @compiled()
-def largest_magnitudes(bits, found):
-    """Magnitudes of the largest inputs of vectors, as integers: bits (batch, n_in), found (batch,), filled.
-
-    The least of those that are not zero, and the largest, are returned.
-    """
-    least, most = bits.dtype.type(np.iinfo(bits.dtype).max), bits.dtype.type(0)
+def are_between(bits, lowest, highest):
+    """Whether the largest magnitude of each vector is 0 or from `lowest` to `highest`: integers, as bits (batch, n)."""
     for i in range(len(bits)):
         largest = largest_bits(bits[i])
-        found[i] = largest
-        most = max(most, largest)
-        least = min(least, largest) if largest else least
-    return least, most
+        if largest > highest or 0 < largest < lowest:
+            return False
+    return True
 
 
 @compiled()

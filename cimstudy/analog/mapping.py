@@ -80,7 +80,7 @@ class Layout:
     dtype: Any
     first_column: int = 0  # of a larger matrix of which these are some columns, a multiple of `columns_together`
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int]:
         """(n_in, n_out)."""
         _, n_in, n_out = self.targets.levels.shape
@@ -104,6 +104,11 @@ class Layout:
     def read_rows(self, tile: int) -> slice:
         """Rows whose currents meet in one column: those of an array, or all where arrays are one product."""
         return slice(0, self.shape[0]) if self.collapsed else self.tiles[tile]
+
+    @cached_property
+    def product_blocks(self) -> list[slice]:
+        """Columns of each call for a product, where arrays are one product."""
+        return column_blocks(self.shape[1], COLUMNS_TOGETHER)
 
     @cached_property
     def arrays(self) -> Array:

@@ -7,6 +7,7 @@ product. Where converters see bare products, `bare.py` has no buffer between the
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from cimstudy.analog.converters import Conversion, accumulates, conversion_of, m
 from cimstudy.analog.currents import put_currents
 from cimstudy.analog.drive import Drive, drive, passed, passes, within_reach
 from cimstudy.analog.levels import Array, real_array
-from cimstudy.analog.mapping import BUFFER_ROWS, COLUMNS_TOGETHER, Layout, column_blocks
+from cimstudy.analog.mapping import BUFFER_ROWS, Layout, column_blocks
 from cimstudy.analog.noise import add_converter_noise, add_read_noise
 from cimstudy.analog.redundancy import first_voted, vote
 from cimstudy.analog.written import Outputs, Product, Reader, WrittenMatrix
@@ -36,6 +37,13 @@ class ProgrammedMatrix(WrittenMatrix):
     copies: tuple[WrittenMatrix, ...]
     compensation: Array | None
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is one matrix of floats, which inputs meet as they are."""
+        layout = self.layout
+        alone = isinstance(layout.hardware.crossbar.weights, Differential) and not self.copies
+        return alone and layout.targets.column_scales is None and passes(layout, noisy=self.is_noisy)
+
     @property
     def weights(self) -> Array:
         """The weights that the chip holds, (n_in, n_out): `matmul` multiplies by them, converters and factors apart."""
@@ -55,17 +63,10 @@ class ProgrammedMatrix(WrittenMatrix):
         if x.ndim == 0 or x.shape[-1] != n_in:
             raise InputError(f"inputs have shape {x.shape}; allowed: (..., {n_in}) for this matrix of {n_in} x {n_out}")
         vectors = np.ascontiguousarray(x, dtype=self.layout.dtype).reshape(-1, n_in)
-        y = plain_product(self, vectors) if is_plain(self) else multiply(self, vectors, first_vector)
+        y = plain_product(self, vectors) if self.is_plain else multiply(self, vectors, first_vector)
         if self.compensation is not None:
             np.multiply(y, self.compensation, out=y)
         return y.reshape(*x.shape[:-1], n_out)
-
-
-def is_plain(matrix: ProgrammedMatrix) -> bool:
-    """Whether it is one matrix of floats, which inputs meet as they are."""
-    layout = matrix.layout
-    alone = isinstance(layout.hardware.crossbar.weights, Differential) and not matrix.copies
-    return alone and layout.targets.column_scales is None and passes(layout, noisy=matrix.is_noisy)
 
 
 def plain_product(matrix: ProgrammedMatrix, x: Array) -> Array:
@@ -80,7 +81,7 @@ def plain_product(matrix: ProgrammedMatrix, x: Array) -> Array:
 
 def put_products(matrix: WrittenMatrix, x: Array, sums: Array) -> None:
     """Products with one plane of weights, in `sums`, (batch, n_out). x : (batch, n_in)."""
-    for columns in column_blocks(matrix.layout.shape[1], COLUMNS_TOGETHER):
+    for columns in matrix.layout.product_blocks:
         np.matmul(x, matrix.planes[0, 0, :, columns], out=sums[:, columns])
 
 
