@@ -38,7 +38,7 @@ class ProgrammedMatrix(WrittenMatrix):
     compensation: Array | None
 
     @cached_property
-    def is_plain(self) -> bool:
+    def _is_plain(self) -> bool:
         """Whether it is one matrix of floats, which inputs meet as they are."""
         layout = self.layout
         alone = isinstance(layout.hardware.crossbar.weights, Differential) and not self.copies
@@ -63,7 +63,7 @@ class ProgrammedMatrix(WrittenMatrix):
         if x.ndim == 0 or x.shape[-1] != n_in:
             raise InputError(f"inputs have shape {x.shape}; allowed: (..., {n_in}) for this matrix of {n_in} x {n_out}")
         vectors = np.ascontiguousarray(x, dtype=self.layout.dtype).reshape(-1, n_in)
-        y = plain_product(self, vectors) if self.is_plain else multiply(self, vectors, first_vector)
+        y = plain_product(self, vectors) if self._is_plain else multiply(self, vectors, first_vector)
         if self.compensation is not None:
             np.multiply(y, self.compensation, out=y)
         return y.reshape(*x.shape[:-1], n_out)
